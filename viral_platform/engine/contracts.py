@@ -1,0 +1,313 @@
+"""The values that cross module borders: request, payload, facts, signals, answer.
+
+Field names of requests and answers are the replaced system's own, so that its clients keep
+working; an absent signal is `None`, never zero. What computes these values does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+InputMode = Literal["text", "tiktok_url", "video_upload"]
+ContentType = Literal["post", "reel", "story", "video", "thread"]
+ConfidenceLabel = Literal["HIGH", "MEDIUM", "LOW"]
+SignalName = Literal["behavioral", "gemini", "ml", "rules", "trends"]
+Horizon = Literal["pre_publication", "early", "settled"]
+TrendPhase = Literal["emerging", "rising", "peak", "declining", "insufficient_data"]
+EvaluationTier = Literal["regex", "semantic"]
+StageStatus = Literal["ok", "absent", "failed"]
+
+SIGNALS: tuple[SignalName, ...] = ("behavioral", "gemini", "ml", "rules", "trends")
+HORIZONS: tuple[Horizon, ...] = ("pre_publication", "early", "settled")
+TIERS: tuple[int, ...] = (1, 2, 3, 4, 5)
+
+Score100 = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class StrictModel(BaseModel):
+    """Base of all messages: unknown keys are an error, values do not change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MeasuredSnapshot(StrictModel):
+    """Counts of a post at one crawl, with the age of the post then."""
+
+    age_hours: Annotated[float, Field(ge=0)]
+    views: Annotated[int, Field(ge=1)]
+    likes: Count | None = None
+    comments: Count | None = None
+    shares: Count | None = None
+    saves: Count | None = None
+
+
+class PredictionRequest(StrictModel):
+    """What a caller asks. `platform` is where it will be posted; rules are chosen by it."""
+
+    input_mode: InputMode = "text"
+    content_type: ContentType = "video"
+    content_text: Annotated[str, Field(max_length=10_000)] | None = None
+    tiktok_url: str | None = None
+    video_storage_path: str | None = None
+    platform: Literal["tiktok"] = "tiktok"
+    niche: str | None = None
+    creator_handle: str | None = None
+    society_id: str | None = None
+    posted_at: AwareDatetime | None = None
+    duration_seconds: Annotated[float, Field(ge=0)] | None = None
+    snapshot: MeasuredSnapshot | None = None
+
+    @model_validator(mode="after")
+    def _mode_has_its_field(self) -> PredictionRequest:
+        required = {
+            "text": self.content_text,
+            "tiktok_url": self.tiktok_url,
+            "video_upload": self.video_storage_path,
+        }
+        if not required[self.input_mode]:
+            raise ValueError(f"input_mode {self.input_mode} needs its own field; it is empty")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ContentPayload:
+    """The normalised request. `hashtags` are lower case, without '#', unique, in order."""
+
+    content_text: str
+    content_type: ContentType
+    input_mode: InputMode
+    platform: str
+    video_url: str | None
+    hashtags: tuple[str, ...]
+    duration_seconds: float | None
+    niche: str | None
+    creator_handle: str | None
+    society_id: str | None
+    posted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What is known of a post before it is published."""
+
+    caption: str
+    hashtags: tuple[str, ...]
+    duration_seconds: float | None = None
+    posted_at: datetime | None = None
+    sound_is_original: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatorFacts:
+    """What is known of a creator; `None` is unknown.
+
+    `median_engagement` is the median weighted engagement rate of the creator's earlier posts
+    (`n_posts` of them), `median_views` that of their views.
+    """
+
+    followers: int | None = None
+    account_videos: int | None = None
+    account_hearts: int | None = None
+    verified: bool | None = None
+    median_engagement: float | None = None
+    median_views: float | None = None
+    n_posts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrendFacts:
+    """Trend state that a post meets. `sound_velocity_score` 0..100, `hashtag_relevance` 0..1."""
+
+    sound_velocity_score: float | None = None
+    hashtag_relevance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the rule library."""
+
+    id: str
+    name: str
+    category: str
+    evaluation_tier: EvaluationTier
+    pattern: str | None
+    score_modifier: float | None
+    platform: str | None = None
+    weight: float = 1.0
+    max_score: float = 10.0
+    improvement_tip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrendingSound:
+    """One row of the mart `trending_sounds`. `velocity_score` 0..100, None without velocity."""
+
+    sound_id: str
+    sound_name: str
+    velocity_score: float | None
+    trend_phase: TrendPhase
+
+
+@dataclass(frozen=True, slots=True)
+class TrendingHashtag:
+    """One row of the mart `trending_hashtags`. `share` of the window's videos, 0..1."""
+
+    hashtag: str
+    video_count: int
+    total_views: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrendTable:
+    """The trend marts as the engine reads them, with the window that they speak of."""
+
+    sounds: Sequence[TrendingSound]
+    hashtags: Mapping[str, TrendingHashtag]
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+
+
+class MatchedRule(StrictModel):
+    """A rule that was evaluated and held; `score` 0..`max_score`, `evidence` the words behind."""
+
+    rule_id: str
+    rule_name: str
+    score: float
+    max_score: float
+    tier: EvaluationTier
+    evidence: str
+
+
+class RuleResult(StrictModel):
+    """Outcome of the rules. `rule_score` is None when no rule could be evaluated.
+
+    Each rule that applies to the platform is in one of `matched_rules`, `unmatched_rules` (ids
+    of rules that were evaluated and did not hold) and `not_evaluated` (ids).
+    """
+
+    rule_score: Score100 | None
+    matched_rules: list[MatchedRule]
+    evaluated: int
+    not_evaluated: list[str]
+    unmatched_rules: list[str] = Field(default_factory=list)
+
+
+class MatchedSound(StrictModel):
+    """A trending sound named by the content. `similarity` 0..1 is the quality of the match."""
+
+    sound_id: str
+    sound_name: str
+    velocity_score: float | None
+    trend_phase: TrendPhase
+    similarity: Share
+
+
+class TrendResult(StrictModel):
+    """Outcome of trend matching. `trend_score` is None when no trend data exists."""
+
+    trend_score: Score100 | None
+    matched_sounds: list[MatchedSound]
+    matched_hashtags: list[str]
+    saturated_hashtags: list[str]
+    hashtag_relevance: Share | None
+    trend_context: str
+
+
+class ScoreInterval(StrictModel):
+    """A central interval of the score; `level` is its nominal coverage."""
+
+    low: Score100
+    high: Score100
+    level: Share
+
+
+class MlResult(StrictModel):
+    """Outcome of the tier model.
+
+    `ml_score` is None when the horizon is withheld; `withheld_reason` then says why.
+    `tier_probabilities` stay None for pre_publication: there only a score is shown.
+    """
+
+    horizon: Horizon
+    ml_score: Score100 | None
+    tier_probabilities: dict[int, float] | None
+    interval: ScoreInterval | None
+    model_version: str | None
+    withheld_reason: str | None = None
+
+
+class Factor(StrictModel):
+    """One reason for the score, 0..10, with the words or the number behind it."""
+
+    id: str
+    name: str
+    score: Annotated[float, Field(ge=0, le=10)]
+    max_score: Literal[10] = 10
+    rationale: str
+    improvement_tip: str
+
+
+class Suggestion(StrictModel):
+    """One thing to change."""
+
+    id: str
+    text: str
+    priority: Literal["high", "medium", "low"]
+    category: str
+
+
+class StageRecord(StrictModel):
+    """What one stage did: `absent` means that it had nothing to judge, `failed` that it broke."""
+
+    stage: str
+    status: StageStatus
+    duration_ms: Annotated[float, Field(ge=0)]
+    cost_cents: Annotated[float, Field(ge=0)] = 0.0
+    reason: str | None = None
+
+
+class PredictionAnswer(StrictModel):
+    """The answer of `POST /v1/predictions`, `viral predict` and the op `predict`."""
+
+    id: str
+    created_at: AwareDatetime
+    overall_score: Score100 | None
+    raw_score: Score100 | None
+    confidence: Share
+    confidence_label: ConfidenceLabel
+    is_calibrated: bool
+    behavioral_score: Score100 | None = None
+    gemini_score: Score100 | None = None
+    ml_score: Score100 | None = None
+    rule_score: Score100 | None = None
+    trend_score: Score100 | None = None
+    score_weights: dict[SignalName, float]
+    horizon: Horizon
+    tier_probabilities: dict[int, float] | None
+    interval: ScoreInterval | None
+    feature_vector: dict[str, float | None]
+    factors: list[Factor]
+    suggestions: list[Suggestion]
+    warnings: list[str]
+    matched_rules: list[MatchedRule]
+    matched_sounds: list[MatchedSound]
+    reasoning: str
+    stages: list[StageRecord]
+    degraded: bool
+    simulated: bool
+    model_version: str | None
+    calibration_version: str | None
+    prompt_version: str | None = None
+    engine_version: str
+    input_mode: InputMode
+    has_video: bool = False
+    latency_ms: Annotated[float, Field(ge=0)]
+    cost_cents: Annotated[float, Field(ge=0)] = 0.0

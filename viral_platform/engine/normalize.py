@@ -1,0 +1,133 @@
+"""From the validated request to the content payload, and the text rules that all share.
+
+Hashtags, handles and lengths of text have one definition, here, so that what a caption is
+matched with was written the same way when it was stored. Nothing is fetched from a URL.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import takewhile
+
+from viral_platform.engine.contracts import ContentPayload, PredictionRequest
+
+# White space as the replaced system's patterns know it: Python's `\s` differs at both ends.
+WHITE_SPACE = r"[\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
+
+# A longer figure in a text ("1000000 min") speaks of something other than the video.
+MAX_DURATION_HINT_SECONDS = 24 * 3600
+
+_FLAGS = re.ASCII | re.IGNORECASE
+# The look-behind keeps a long run of digits from being tried again at each of its digits.
+_SECONDS = re.compile(rf"(?<![0-9])([0-9]+){WHITE_SPACE}*(?:seconds?|sec|s)\b", _FLAGS)
+_MINUTES = re.compile(rf"(?<![0-9])([0-9]+){WHITE_SPACE}*(?:minutes?|min)\b", _FLAGS)
+
+_AROUND_A_TAG = re.compile(r"^[#\s]+|\s+$")
+_VARIATION_SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+
+
+def is_word_character(character: str) -> bool:
+    """Tell whether a character belongs to a word: letter, digit, '_' or combining mark.
+
+    Every script counts. Thai or Devanagari words hold marks that have no composed form, and
+    variation selectors are marks by category but only choose the look of an emoji.
+    """
+    if character == "_" or character.isalnum():
+        return True
+    is_mark = unicodedata.category(character) in {"Mn", "Mc"}
+    return is_mark and character not in _VARIATION_SELECTORS
+
+
+def utf16_length(text: str) -> int:
+    """Return the length of a text in UTF-16 units: an emoji outside the BMP counts two.
+
+    The limits of the replaced system's rules were set in this unit.
+    """
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def extract_hashtags(text: str) -> tuple[str, ...]:
+    """Return the hashtags of a text: lower case, without '#', unique, in order of appearance.
+
+    A tag is '#' followed by word characters of any script; it does not begin with a mark.
+
+    Examples
+    --------
+    >>> extract_hashtags("Mùa hoa #ĐàLạt #đàlạt #a-b #日本")
+    ('đàlạt', 'a', '日本')
+    """
+    parts = unicodedata.normalize("NFC", text).split("#")[1:]
+    runs = ("".join(takewhile(is_word_character, part)) for part in parts)
+    tags = (
+        normalize_hashtag(run) for run in runs if run and unicodedata.category(run[0])[0] != "M"
+    )
+    return tuple(dict.fromkeys(tag for tag in tags if tag is not None))
+
+
+def normalize_hashtag(tag: str) -> str | None:
+    """Return the one stored form of a hashtag, or None when nothing is left of it.
+
+    Examples
+    --------
+    >>> normalize_hashtag(" #FYP ")
+    'fyp'
+    """
+    bare = _AROUND_A_TAG.sub("", unicodedata.normalize("NFC", tag))
+    return unicodedata.normalize("NFC", bare.lower()) or None
+
+
+def normalize_handle(handle: str) -> str:
+    """Return a creator's handle without '@' and surrounding space, in lower case.
+
+    Examples
+    --------
+    >>> normalize_handle(" @Some.Creator ")
+    'some.creator'
+    """
+    return handle.strip().lstrip("@").strip().lower()
+
+
+def duration_hint(text: str) -> int | None:
+    """Return the seconds that a text speaks of, None when it names no duration.
+
+    The first figure in seconds wins over the first one in minutes, wherever they stand; plural
+    short forms ("30 secs") are not recognised. Reference engine, normalisation.
+
+    Examples
+    --------
+    >>> duration_hint("1 minute, then 15 sec of outtakes")
+    15
+    """
+    for pattern, unit in ((_SECONDS, 1), (_MINUTES, 60)):
+        if found := pattern.search(text):
+            # By way of a float: an endless run of digits becomes infinite, not an error.
+            seconds = float(found[1]) * unit
+            return int(seconds) if seconds <= MAX_DURATION_HINT_SECONDS else None
+    return None
+
+
+def normalize(request: PredictionRequest) -> ContentPayload:
+    """Return the payload that every stage reads.
+
+    A given `duration_seconds` wins over a duration named in the text. `video_url` is the TikTok
+    URL, else the storage path, whatever the input mode. Reference engine, normalisation.
+    """
+    text = request.content_text or ""
+    duration = request.duration_seconds
+    if duration is None:
+        duration = duration_hint(text)
+    handle = request.creator_handle
+    return ContentPayload(
+        content_text=text,
+        content_type=request.content_type,
+        input_mode=request.input_mode,
+        platform=request.platform,
+        video_url=request.tiktok_url or request.video_storage_path,
+        hashtags=extract_hashtags(text),
+        duration_seconds=duration,
+        niche=request.niche,
+        creator_handle=None if handle is None else normalize_handle(handle),
+        society_id=request.society_id,
+        posted_at=request.posted_at,
+    )

@@ -1,0 +1,1 @@
+"""Logging and error reports, set up once per process at its edge."""

@@ -1,0 +1,105 @@
+"""Every setting, typed and documented. `.env.example` is made from this file.
+
+Read once at a process's edge and handed down; nothing else reads the environment.
+`python -m viral_platform.settings` prints `.env.example`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from viral_platform.engine.errors import ConfigurationError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Settings of one installation, from the environment and `.env`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    viral_home: Path = Field(
+        Path(".viral"),
+        description="Folder of this installation: embedded database, models, Dagster's home.",
+    )
+    viral_database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL URL, postgresql://user:password@host:5432/viral. "
+        "Unset: the embedded server under VIRAL_HOME.",
+    )
+    viral_environment: Literal["development", "production"] = Field(
+        "development",
+        description="production writes one JSON line per log event.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level of log events that are written."
+    )
+    sentry_dsn: SecretStr | None = Field(
+        None, description="Errors go to this Sentry project. Unset: off."
+    )
+    dagster_webserver_port: int = Field(
+        3000, ge=1, le=65535, description="Port of the Dagster UI, on 127.0.0.1."
+    )
+    dagster_code_server_port: int = Field(
+        4266, ge=1, le=65535, description="Port of the Dagster code server, on 127.0.0.1."
+    )
+    trend_window_hours: int = Field(
+        48,
+        ge=2,
+        description="Trends are computed from crawls of the last so many hours before the "
+        "newest crawl.",
+    )
+
+    @property
+    def home(self) -> Path:
+        """Absolute path of the installation's folder."""
+        return self.viral_home.expanduser().resolve()
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of content-addressed files: training sets and models."""
+        return self.home / "artifacts"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's instance folder, written from a template."""
+        return self.home / "dagster"
+
+
+def load_settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises
+    ------
+    ConfigurationError
+        A value does not fit; names the settings, never their values.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(
+            f"Settings cannot be used: {problems}. See .env.example."
+        ) from None
+
+
+def env_example() -> str:
+    """Return the text of `.env.example`: each setting with its meaning and default."""
+    blocks = ["# Settings of viral_platform. Copy to .env and change what you need."]
+    for name, field in Settings.model_fields.items():
+        secret = " Secret." if "SecretStr" in str(field.annotation) else ""
+        default = "" if field.default is None else field.default
+        blocks.append(f"# {field.description}{secret}\n# {name.upper()}={default}")
+    return "\n\n".join(blocks) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(env_example())

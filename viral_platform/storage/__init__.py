@@ -1,0 +1,1 @@
+"""PostgreSQL: the server, the tables, and one repository for each aggregate."""

@@ -1,0 +1,158 @@
+"""One installation's database: where it is, and connections to it.
+
+`Database` is handed to services; nothing else builds a PostgreSQL URL. Queries do not belong
+here, they are in one repository module per aggregate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL, Engine, create_engine, make_url
+
+from viral_platform.engine.errors import ConfigurationError, DatabaseUnavailableError
+from viral_platform.settings import Settings
+from viral_platform.storage import embedded
+
+APP_DATABASE = "viral"
+DAGSTER_DATABASE = "viral_dagster"
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+class Database:
+    """Connections to the application's database.
+
+    Parameters
+    ----------
+    url : URL
+        A PostgreSQL URL; its driver is ignored.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._url = url.set(drivername="postgresql")
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The process's pool of connections, opened at the first use."""
+        return create_engine(
+            self._url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        )
+
+    @property
+    def url(self) -> str:
+        """The URL with its password, for drivers; never for logs."""
+        return self._url.render_as_string(hide_password=False)
+
+    @property
+    def safe_url(self) -> str:
+        """The URL with its password masked."""
+        return self._url.render_as_string(hide_password=True)
+
+    @property
+    def dagster_url(self) -> str:
+        """URL of Dagster's own database; psycopg 2, since its NOTIFY fails under psycopg 3."""
+        return self._url.set(
+            drivername="postgresql+psycopg2", database=DAGSTER_DATABASE
+        ).render_as_string(hide_password=False)
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection]:
+        """Yield a plain psycopg connection of one transaction, committed at the end.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            No connection within five seconds.
+        """
+        try:
+            connection = psycopg.connect(self.url, connect_timeout=CONNECT_TIMEOUT_SECONDS)
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailableError(_unreachable(self.safe_url)) from error
+        with connection:
+            yield connection
+
+    def process_environment(self) -> dict[str, str]:
+        """Return what Dagster's and dbt's configuration files read from the environment."""
+        query = {key: str(value) for key, value in self._url.query.items()}
+        return {
+            "VIRAL_DAGSTER_DATABASE_URL": self.dagster_url,
+            "VIRAL_PG_HOST": query.get("host") or self._url.host or "localhost",
+            "VIRAL_PG_PORT": str(self._url.port or query.get("port") or 5432),
+            "VIRAL_PG_USER": self._url.username or "postgres",
+            "VIRAL_PG_PASSWORD": self._url.password or "",
+            "VIRAL_PG_DATABASE": self._url.database or APP_DATABASE,
+        }
+
+
+def _unreachable(safe_url: str) -> str:
+    return (
+        f"PostgreSQL at {safe_url} does not answer within {CONNECT_TIMEOUT_SECONDS} s. "
+        "Start it or correct VIRAL_DATABASE_URL."
+    )
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the installation's database, started and with both databases present.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        The server does not answer.
+    ConfigurationError
+        `VIRAL_DATABASE_URL` is not a PostgreSQL URL.
+    """
+    if settings.viral_database_url is None:
+        server = make_url(embedded.start_server(settings.home))
+        url = server.set(database=APP_DATABASE)
+        maintenance = server.set(database="postgres")
+    else:
+        url = _parse(settings.viral_database_url.get_secret_value())
+        maintenance = url
+    database = Database(url)
+    _ensure_databases(Database(maintenance), database)
+    return database
+
+
+def _parse(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except Exception as error:
+        raise ConfigurationError("VIRAL_DATABASE_URL is not a URL.") from error
+    if url.get_backend_name() != "postgresql" or not url.database:
+        raise ConfigurationError(
+            "VIRAL_DATABASE_URL must read postgresql://user:password@host:port/database."
+        )
+    return url
+
+
+def _ensure_databases(maintenance: Database, database: Database) -> None:
+    names = {database.process_environment()["VIRAL_PG_DATABASE"], DAGSTER_DATABASE}
+    try:
+        with psycopg.connect(
+            maintenance.url, connect_timeout=CONNECT_TIMEOUT_SECONDS, autocommit=True
+        ) as connection:
+            rows = connection.execute(
+                "select datname from pg_database where datname = any(%s)", [sorted(names)]
+            ).fetchall()
+            for name in sorted(names - {row[0] for row in rows}):
+                _create(connection, name)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(_unreachable(maintenance.safe_url)) from error
+
+
+def _create(connection: psycopg.Connection, name: str) -> None:
+    try:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+        return  # another process of the installation was first
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"The role of VIRAL_DATABASE_URL may not create database {name}. "
+            f"Create it once: create database {name}."
+        ) from error

@@ -1,0 +1,35 @@
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect
+
+from viral_platform.storage import schema, tables
+from viral_platform.storage.database import Database
+
+
+def test_the_migrations_build_exactly_the_tables_that_are_written_down(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table_schema": tables.SCHEMA,
+                "include_schemas": True,
+                "include_name": lambda name, type_, _: type_ != "schema" or name == tables.SCHEMA,
+            },
+        )
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    assert schema.migrate(database) == schema.head_revision()
+    assert schema.migrate(database) == schema.head_revision()
+
+
+def test_down_to_base_leaves_no_table_and_up_brings_them_all_back(database: Database) -> None:
+    schema.downgrade(database, "base")
+    left = inspect(database.engine).get_table_names(schema=tables.SCHEMA)
+    assert left == ["alembic_version"]
+    assert schema.current_revision(database) is None
+
+    schema.migrate(database)
+    names = set(inspect(database.engine).get_table_names(schema=tables.SCHEMA))
+    assert names == {table.name for table in tables.metadata.sorted_tables} | {"alembic_version"}
