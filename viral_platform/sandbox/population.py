@@ -53,7 +53,6 @@ ALBUM_SHARE = 0.75
 # H: hashtags a post, mean 6.3, variance 20.8, none on 6.5%: a negative binomial (2.74, 0.297) of
 # that mean has 3.6% of zeros, and 3% more posts are left without.
 TAGS_MEAN, TAGS_SHAPE, NO_TAGS_SHARE = 6.48, 2.74, 0.03
-GENERIC_TAG_SHARE = 0.08  # H, over the generic tags
 # H: duration in seconds, p50 26, p95 94.
 DURATION_MEDIAN, DURATION_LN_SD, DURATION_LIMITS = 26.0, 0.78, (3, 600)
 BLANK_CAPTION_SHARE = 0.14  # F: a caption without a word beside its hashtags
@@ -298,20 +297,16 @@ class Hashtags:
         n_tags[rng.random(n_posts) < NO_TAGS_SHARE] = 0
         ends = np.cumsum(n_tags)
         total = int(ends[-1])
-        drawn = rng.random(total) < GENERIC_TAG_SHARE
+        shares = np.array(list(words.GENERIC_TAG_SHARES.values()))
+        generic = rng.random(total) < shares.sum()
+        n_generic = int(generic.sum())
         tag = np.empty(total, dtype=np.int64)
-        n_generic = len(words.GENERIC_TAGS)
-        tag[drawn] = rng.integers(n_generic, size=int(drawn.sum()))
-        tag[~drawn] = n_generic + np.array(
-            pitman_yor(
-                rng,
-                total - int(drawn.sum()),
-                discount=TAG_DISCOUNT,
-                concentration=TAG_CONCENTRATION,
-            ),
-            dtype=np.int64,
+        tag[generic] = rng.choice(len(shares), n_generic, p=shares / shares.sum())
+        drawn = pitman_yor(
+            rng, total - n_generic, discount=TAG_DISCOUNT, concentration=TAG_CONCENTRATION
         )
-        names = [*words.GENERIC_TAGS, *words.EVERYDAY_TAGS]
+        tag[~generic] = len(shares) + np.array(drawn, dtype=np.int64)
+        names = [*words.GENERIC_TAG_SHARES, *words.EVERYDAY_TAGS]
         times_named = dict.fromkeys(names, 1)
         of_post = [part.tolist() for part in np.split(tag, ends[:-1])]
         for niche, tags in zip(niches, of_post, strict=True):

@@ -214,18 +214,19 @@ NICHES: tuple[str, ...] = tuple(BODIES)
 
 EMOJI: tuple[str, ...] = ("😂", "🔥", "💕", "🌤️", "👀", "✨", "😭", "🥰")
 
-GENERIC_TAGS: tuple[str, ...] = (
-    "fyp",
-    "xuhuong",
-    "viral",
-    "foryou",
-    "foryoupage",
-    "trending",
-    "tiktok",
-    "parati",
-    "fypシ",
-    "explore",
-)
+# H, 26,714 uses of hashtags on 4,268 videos: the share of the ten most used that name no subject.
+GENERIC_TAG_SHARES: Mapping[str, float] = {
+    "xuhuong": 0.0290,
+    "fyp": 0.0169,
+    "viral": 0.0094,
+    "trending": 0.0082,
+    "xuhuongtiktok": 0.0078,
+    "capcut": 0.0070,
+    "xh": 0.0041,
+    "tiktok": 0.0036,
+    "fypシ": 0.0030,
+    "foryou": 0.0029,
+}
 
 # Tags seen first are the popular ones of a Pitman-Yor draw, so they get words of no niche.
 EVERYDAY_TAGS: tuple[str, ...] = (

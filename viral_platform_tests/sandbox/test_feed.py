@@ -580,11 +580,13 @@ AGE_IDS = ["24-48h", "48-72h", "3-7d", "7-14d", "14-30d", "30-60d", ">60d"]
 
 @pytest.mark.parametrize(
     ("ages", "ratio", "sd"),
-    zip(
-        AGES,
-        [1.91, 1.53, 1.27, 1.15, 1.11, 1.08, 1.02],
-        [0.155, 0.138, 0.113, 0.084, 0.063, 0.046, 0.020],
-        strict=True,
+    list(
+        zip(
+            AGES,
+            [1.91, 1.53, 1.27, 1.15, 1.11, 1.08, 1.02],
+            [0.155, 0.138, 0.113, 0.084, 0.063, 0.046, 0.020],
+            strict=True,
+        )
     ),
     ids=AGE_IDS,
 )
@@ -601,11 +603,13 @@ def test_sanity_3_posts_grow_by_age(
 # spread by 0.33 in this feed and by 0.36 in P, so more posts stand near a cut.
 @pytest.mark.parametrize(
     ("ages", "share", "tolerance"),
-    zip(
-        AGES,
-        [0.90, 0.89, 0.91, 0.93, 0.95, 0.96, 0.96],
-        [0.06, *[0.04] * 6],
-        strict=True,
+    list(
+        zip(
+            AGES,
+            [0.90, 0.89, 0.91, 0.93, 0.95, 0.96, 0.96],
+            [0.06, *[0.04] * 6],
+            strict=True,
+        )
     ),
     ids=AGE_IDS,
 )

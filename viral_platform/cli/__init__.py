@@ -1,0 +1,1 @@
+"""The command `viral`: thin modules over the services, one for each command group."""

@@ -1,0 +1,61 @@
+"""Entry of the command `viral`: the command tree and the exit codes.
+
+0 done, 2 wrong usage, 3 the input could not be used, 4 a gate or check refused, 5 an outside
+service failed, 1 our own fault.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from viral_platform.cli import installation
+from viral_platform.cli.output import err
+from viral_platform.engine.errors import (
+    ConfigurationError,
+    GateRefusedError,
+    InputError,
+    OutsideServiceError,
+    ViralPlatformError,
+)
+from viral_platform.observability.logging import configure_logging, get_logger
+from viral_platform.observability.scrubbing import scrub_text
+from viral_platform.observability.sentry import configure_sentry
+from viral_platform.settings import load_settings
+
+app = typer.Typer(
+    name="viral",
+    help="How far a TikTok is likely to go, why, and what to change.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+installation.register(app)
+
+_EXIT_CODES: tuple[tuple[type[ViralPlatformError], int], ...] = (
+    (ConfigurationError, 2),
+    (InputError, 3),
+    (GateRefusedError, 4),
+    (OutsideServiceError, 5),
+)
+
+
+def exit_code(error: ViralPlatformError) -> int:
+    """Return the exit code that tells scripts what kind of failure it was."""
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def main() -> None:
+    """Run `viral`, turning our own errors into one sentence and an exit code."""
+    try:
+        settings = load_settings()
+        configure_logging(settings)
+        configure_sentry(settings)
+        app()
+    except ViralPlatformError as error:
+        err.print(f"[bold red]viral:[/] {scrub_text(str(error))}", highlight=False, markup=True)
+        sys.exit(exit_code(error))
+    except Exception:
+        get_logger(__name__).exception("unexpected_error")
+        sys.exit(1)
