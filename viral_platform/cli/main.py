@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.markup import escape
 
 from viral_platform.cli import installation
 from viral_platform.cli.output import err
@@ -31,6 +32,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def _root() -> None:
+    """How far a TikTok is likely to go, why, and what to change."""
+
+
 installation.register(app)
 
 _EXIT_CODES: tuple[tuple[type[ViralPlatformError], int], ...] = (
@@ -54,8 +62,8 @@ def main() -> None:
         configure_sentry(settings)
         app()
     except ViralPlatformError as error:
-        err.print(f"[bold red]viral:[/] {scrub_text(str(error))}", highlight=False, markup=True)
+        err.print(f"[bold red]viral:[/] {escape(scrub_text(str(error)))}", highlight=False)
         sys.exit(exit_code(error))
-    except Exception:
+    except Exception:  # noqa: BLE001  a process's edge: log, then exit 1
         get_logger(__name__).exception("unexpected_error")
         sys.exit(1)

@@ -26,7 +26,6 @@ from viral_platform.sandbox.dirt import Item
 from viral_platform.sandbox.growth import RATE_INTERCEPTS, Habits, Ints, Trajectories
 from viral_platform.sandbox.items import Counts, Extras, SimulatedPost, post_item
 from viral_platform.sandbox.population import (
-    AUTHOR_DISCOUNT,
     DAY,
     GONE_A_DAY,
     MENTION_SHARE,
@@ -42,8 +41,8 @@ from viral_platform.sandbox.population import (
     write_caption,
 )
 
-# H: the authors of a keyword search.
-SEARCH_AUTHOR_CONCENTRATION = 565.0
+# H: the authors of 4,268 videos found by a keyword search.
+SEARCH_AUTHOR_DISCOUNT, SEARCH_AUTHOR_CONCENTRATION = 0.72, 565.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +55,11 @@ class FeedConfig:
         Not negative.
     n_posts : int, default 5,000
         Posts in the whole span.
-    author_concentration : float, default 35
-        How many creators share the posts (Pitman-Yor with discount 0.72). The default follows
-        about 1,500 creators, so that many have several posts; `SEARCH_AUTHOR_CONCENTRATION` is
-        that of a keyword search, where 81% of creators have one post.
+    author_discount, author_concentration : float, default 0.5 and 180
+        How creators share the posts, by Pitman-Yor. The defaults follow about 1,500 creators over
+        time: 400 of them have three posts or more, the busiest three a day.
+        `SEARCH_AUTHOR_DISCOUNT` and `SEARCH_AUTHOR_CONCENTRATION` are those of a keyword search,
+        where 81% of creators have one post.
     start_at : datetime
         Aware; the first post comes at or after it.
     days : int, default 30
@@ -70,7 +70,8 @@ class FeedConfig:
 
     seed: int = 7
     n_posts: int = 5_000
-    author_concentration: float = 35.0
+    author_discount: float = 0.5
+    author_concentration: float = 180.0
     start_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     days: int = 30
     niches: tuple[str, ...] = words.NICHES
@@ -81,6 +82,8 @@ class FeedConfig:
         for name in ("n_posts", "days", "author_concentration"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0, is {getattr(self, name)}.")
+        if not 0 <= self.author_discount < 1:
+            raise InputError(f"author_discount must be in [0, 1), is {self.author_discount}.")
         if self.seed < 0:
             raise InputError(f"seed must not be negative, is {self.seed}.")
         if not self.niches or not set(self.niches) <= set(words.NICHES):
@@ -107,7 +110,10 @@ class Feed:
         start = int(np.ceil(config.start_at.timestamp()))
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(7)]
         self._author: list[int] = pitman_yor(
-            streams[0], n, discount=AUTHOR_DISCOUNT, concentration=config.author_concentration
+            streams[0],
+            n,
+            discount=config.author_discount,
+            concentration=config.author_concentration,
         )
         self._creators = Creators.draw(
             streams[1], max(self._author) + 1, start=start, niches=config.niches

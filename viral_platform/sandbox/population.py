@@ -35,8 +35,7 @@ HOUR_PROFILE = np.array(
     ]
 )
 
-# H: discount and concentration of Pitman-Yor draws. That of authors is configured.
-AUTHOR_DISCOUNT = 0.72
+# H: discount and concentration of Pitman-Yor draws; those of authors are configured.
 TAG_DISCOUNT, TAG_CONCENTRATION = 0.71, 187.0
 SOUND_DISCOUNT, SOUND_CONCENTRATION = 0.67, 219.0
 
