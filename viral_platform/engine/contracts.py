@@ -113,20 +113,9 @@ class CreatorFacts:
     """
 
     followers: int | None = None
-    account_videos: int | None = None
-    account_hearts: int | None = None
-    verified: bool | None = None
     median_engagement: float | None = None
     median_views: float | None = None
     n_posts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TrendFacts:
-    """Trend state that a post meets. `sound_velocity_score` 0..100, `hashtag_relevance` 0..1."""
-
-    sound_velocity_score: float | None = None
-    hashtag_relevance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

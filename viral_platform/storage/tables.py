@@ -185,6 +185,18 @@ rule_library = Table(
     comment="Rules that score content. Weight and accuracy are learned from outcomes.",
 )
 
+training_sets = Table(
+    "training_sets",
+    metadata,
+    Column("sha256", Text, primary_key=True, comment="of the file under VIRAL_HOME/artifacts"),
+    Column("rows", Integer, nullable=False),
+    Column("videos", Integer, nullable=False),
+    Column("summary", JSONB, nullable=False),
+    Column("is_simulated", Boolean, nullable=False),
+    _instant("built_at", now=True),
+    comment="Training sets, content-addressed. The one built last is trained on.",
+)
+
 model_versions = Table(
     "model_versions",
     metadata,

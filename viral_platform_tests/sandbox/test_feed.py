@@ -257,6 +257,12 @@ def test_a_wrong_configuration_is_refused(wrong: dict[str, Any], message: str) -
         FeedConfig(**wrong)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_feed_of_one_post_works(seed: int) -> None:
+    feed = Feed(FeedConfig(seed=seed, n_posts=1, days=1))
+    assert len(list(feed.crawl(END, dirt=False))) == 1
+
+
 def test_only_configured_niches_occur() -> None:
     feed = Feed(FeedConfig(n_posts=200, niches=("food", "tech")))
     assert {post.niche for post in feed.posts_between(START, END)} == {"food", "tech"}

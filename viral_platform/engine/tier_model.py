@@ -1,0 +1,216 @@
+"""The tier model: fit, predict, explain, and the sidecar that travels with it.
+
+One XGBoost classifier of five tiers, trained on rows of all horizons. How it is judged is in
+`evaluation.py`; where it is stored does not belong here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+
+from viral_platform.engine.contracts import TIERS, Horizon, MlResult, ScoreInterval
+from viral_platform.engine.errors import InputError, NotEnoughDataError
+from viral_platform.engine.features import FEATURE_NAMES, FEATURES_VERSION
+from viral_platform.engine.tiers import (
+    FloatArray,
+    IntArray,
+    TierScale,
+    expected_score,
+    fit_scale,
+    percentile_quantile,
+)
+
+INTERVAL_LEVEL = 0.8
+MIN_TRAIN_VIDEOS = 300
+# Chosen by author-grouped cross-validation; nthread is fixed since the model's bytes depend on it.
+PARAMETERS: dict[str, object] = {
+    "objective": "multi:softprob",
+    "num_class": len(TIERS),
+    "eta": 0.06,
+    "max_depth": 4,
+    "min_child_weight": 8,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+    "lambda": 2.0,
+    "tree_method": "hist",
+    "nthread": 1,
+    "seed": 7,
+}
+ROUNDS = 150
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows of one training set, aligned by position.
+
+    Attributes
+    ----------
+    features : float32, shape (n, k)
+        Vectors of `features.feature_vector`.
+    engagement : float, shape (n,)
+        Weighted engagement at maturity, from a later crawl than any input. No NaN.
+    input_engagement : float, shape (n,)
+        The same rate at the input snapshot, NaN before publication: persistence.
+    creator_engagement : float, shape (n,)
+        Median rate of the creator's earlier posts, NaN when none is known.
+    horizon, author, video_id : str, shape (n,)
+    posted_at : datetime64[us], shape (n,)
+    label_age_hours : float, shape (n,)
+    """
+
+    features: NDArray[np.float32]
+    engagement: FloatArray
+    input_engagement: FloatArray
+    creator_engagement: FloatArray
+    horizon: NDArray[np.str_]
+    author: NDArray[np.str_]
+    video_id: NDArray[np.str_]
+    posted_at: NDArray[np.datetime64]
+    label_age_hours: FloatArray
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.engagement)
+
+    def take(self, chosen: NDArray[np.bool_] | IntArray) -> TrainingRows:
+        """Return the chosen rows."""
+        return TrainingRows(**{name: getattr(self, name)[chosen] for name in self.columns()})
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Return the names of the aligned columns."""
+        return tuple(cls.__dataclass_fields__)
+
+    @property
+    def videos(self) -> int:
+        """Number of distinct videos; a video has a row for each horizon it was seen at."""
+        return len(np.unique(self.video_id))
+
+
+@dataclass(frozen=True)
+class TierModel:
+    """A fitted model with what it needs to be served.
+
+    `served` maps each horizon that passed its verdict to True; a horizon that failed maps to
+    False and one that was never judged is absent.
+    """
+
+    booster: xgb.Booster
+    scale: TierScale
+    version: str = "unsaved"
+    served: dict[Horizon, bool] = field(default_factory=dict)
+    feature_names: tuple[str, ...] = FEATURE_NAMES
+    features_version: str = FEATURES_VERSION
+
+    def probabilities(self, features: NDArray[np.float32]) -> FloatArray:
+        """Return tier probabilities, shape (n, 5), of feature rows, shape (n, k)."""
+        raw = self.booster.inplace_predict(np.atleast_2d(features), validate_features=False)
+        return np.asarray(raw, dtype=float).reshape(-1, len(TIERS))
+
+    def predict(self, vector: NDArray[np.float32], horizon: Horizon) -> MlResult:
+        """Return the model's answer for one post; withheld where the horizon earned no trust."""
+        if not self.served.get(horizon, False):
+            state = "failed its evaluation" if horizon in self.served else "was never evaluated"
+            return MlResult(
+                horizon=horizon,
+                ml_score=None,
+                tier_probabilities=None,
+                interval=None,
+                model_version=self.version,
+                withheld_reason=f"horizon {horizon} of model {self.version} {state}",
+            )
+        probabilities = self.probabilities(vector)
+        tail = (1 - INTERVAL_LEVEL) / 2
+        return MlResult(
+            horizon=horizon,
+            ml_score=round(float(expected_score(probabilities)[0]), 1),
+            tier_probabilities=None
+            if horizon == "pre_publication"
+            else dict(zip(TIERS, probabilities[0].tolist(), strict=True)),
+            interval=ScoreInterval(
+                low=round(float(percentile_quantile(probabilities, tail)[0]), 1),
+                high=round(float(percentile_quantile(probabilities, 1 - tail)[0]), 1),
+                level=INTERVAL_LEVEL,
+            ),
+            model_version=self.version,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the booster as UBJ; the sidecar is stored apart."""
+        return bytes(self.booster.save_raw("ubj"))
+
+
+def load_booster(data: bytes, feature_names: tuple[str, ...]) -> xgb.Booster:
+    """Return the booster stored by `TierModel.to_bytes`.
+
+    Raises
+    ------
+    InputError
+        The model was trained on other features than this code builds.
+    """
+    if feature_names != FEATURE_NAMES:
+        raise InputError(
+            "The stored model was trained on other features than this version builds. "
+            "Train again: viral run retrain_ml."
+        )
+    booster = xgb.Booster()
+    booster.load_model(bytearray(data))
+    booster.set_param({"nthread": 1})
+    return booster
+
+
+def require_trainable(rows: TrainingRows) -> None:
+    """Raise `NotEnoughDataError` when rows cannot make a model: too few, or one tier missing."""
+    if rows.videos < MIN_TRAIN_VIDEOS:
+        raise NotEnoughDataError(
+            "Videos with an input crawl and a later mature crawl in the training part",
+            found=rows.videos,
+            needed=MIN_TRAIN_VIDEOS,
+            fix="Import further crawls of the same videos.",
+        )
+    missing = set(TIERS) - set(fit_scale(rows.engagement).tiers(rows.engagement).tolist())
+    if missing:
+        raise NotEnoughDataError(
+            f"Tiers present in the training part (missing: {sorted(missing)})",
+            found=len(TIERS) - len(missing),
+            needed=len(TIERS),
+            fix="The engagement rates do not differ enough to cut them into five tiers.",
+        )
+
+
+def fit(rows: TrainingRows) -> TierModel:
+    """Return a model fitted on `rows`, with the cuts and reference of these rows alone.
+
+    Rows are weighted so that each horizon counts as much as the others.
+
+    Raises
+    ------
+    NotEnoughDataError
+        As `require_trainable`.
+    """
+    require_trainable(rows)
+    # One label per video, so that videos seen at more horizons do not weigh more in the cuts.
+    _, first = np.unique(rows.video_id, return_index=True)
+    scale = fit_scale(rows.engagement[first])
+    names, numbers = np.unique(rows.horizon, return_inverse=True)
+    weights = len(rows) / (len(names) * np.bincount(numbers))
+    data = xgb.DMatrix(
+        rows.features,
+        label=scale.tiers(rows.engagement) - 1,
+        weight=weights[numbers],
+        nthread=1,
+    )
+    booster = xgb.train(PARAMETERS, data, num_boost_round=ROUNDS)
+    return TierModel(booster=booster, scale=scale)
+
+
+def contributions(model: TierModel, features: NDArray[np.float32]) -> dict[str, float]:
+    """Return the mean absolute contribution of each feature over rows, in log-odds."""
+    data = xgb.DMatrix(features, nthread=1)
+    shap = np.asarray(model.booster.predict(data, pred_contribs=True))
+    mean = np.abs(shap[..., :-1]).mean(axis=tuple(range(shap.ndim - 1)))
+    return dict(zip(model.feature_names, mean.astype(float).tolist(), strict=True))
