@@ -88,6 +88,8 @@ scraped_videos = Table(
     UniqueConstraint("platform", "platform_video_id"),
     Index(None, "author_handle"),
     Index(None, "sound_id"),
+    # Almost always empty or whole: it answers at once whether simulated data is here.
+    Index("ix_scraped_videos_simulated", "id", postgresql_where=text("is_simulated")),
     comment="Latest state of each video. Counts move only with a newer crawl.",
 )
 

@@ -308,6 +308,14 @@ def upgrade() -> None:
         schema="app",
         comment="Training sets, content-addressed. The one built last is trained on.",
     )
+    op.create_index(
+        "ix_scraped_videos_simulated",
+        "scraped_videos",
+        ["id"],
+        unique=False,
+        schema="app",
+        postgresql_where=sa.text("is_simulated"),
+    )
     op.create_table(
         "webhook_inbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -420,6 +428,7 @@ def downgrade() -> None:
     op.drop_index(
         op.f("ix_scraped_videos_author_handle"), table_name="scraped_videos", schema="app"
     )
+    op.drop_index("ix_scraped_videos_simulated", table_name="scraped_videos", schema="app")
     op.drop_table("scraped_videos", schema="app")
     op.drop_table("rule_library", schema="app")
     op.drop_table("quarantined_items", schema="app")

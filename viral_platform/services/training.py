@@ -1,0 +1,181 @@
+"""Training sets and tier models: build, train, judge, promote, load.
+
+`promote` is the one way to a champion: assets, command line and API call it, and it refuses
+without the verdict that is stored with the version.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from viral_platform.engine import splits
+from viral_platform.engine.contracts import HORIZONS
+from viral_platform.engine.errors import GateRefusedError, NotEnoughDataError
+from viral_platform.engine.evaluation import EvaluationReport
+from viral_platform.engine.features import FEATURE_NAMES, FEATURES_VERSION
+from viral_platform.engine.tier_model import (
+    PARAMETERS,
+    ROUNDS,
+    TierModel,
+    TrainingRows,
+    contributions,
+    load_booster,
+)
+from viral_platform.engine.tiers import TierScale, class_shares, fit_scale
+from viral_platform.engine.training_rows import build_rows
+from viral_platform.observability.logging import get_logger
+from viral_platform.storage import models
+from viral_platform.storage.artifacts import ArtifactStore
+from viral_platform.storage.database import Database
+from viral_platform.storage.histories import load_histories
+from viral_platform.storage.models import ModelRecord, TrainingSetRecord
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A stored candidate with its report and what moved its answers most."""
+
+    record: ModelRecord
+    report: EvaluationReport
+    contributions: Mapping[str, float]
+
+
+def _to_bytes(rows: TrainingRows) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: getattr(rows, name) for name in rows.columns()})
+    return buffer.getvalue()
+
+
+def _from_bytes(content: bytes) -> TrainingRows:
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return TrainingRows(**{name: stored[name] for name in TrainingRows.columns()})
+
+
+def build_training_set(database: Database, artifacts: ArtifactStore) -> TrainingSetRecord:
+    """Build the training set from all crawls, store it and return its record.
+
+    Raises
+    ------
+    NotEnoughDataError
+        No video has an input crawl and a later crawl at maturity; nothing is stored.
+    """
+    histories = load_histories(database)
+    rows = build_rows(histories.videos)
+    if not len(rows):
+        raise NotEnoughDataError(
+            "Videos crawled again at 168 hours of age or more",
+            found=0,
+            needed=1,
+            fix="Import a later crawl of the same videos.",
+        )
+    summary = {
+        "rows_by_horizon": {h: int((rows.horizon == h).sum()) for h in HORIZONS},
+        "authors": len(np.unique(rows.author)),
+        "posted_from": str(rows.posted_at.min()),
+        "posted_to": str(rows.posted_at.max()),
+        "label_age_hours": np.quantile(rows.label_age_hours, [0.05, 0.5, 0.95]).tolist(),
+        "class_shares": class_shares(fit_scale(rows.engagement).tiers(rows.engagement)),
+        "unknown_share_by_feature": dict(
+            zip(FEATURE_NAMES, np.isnan(rows.features).mean(axis=0).tolist(), strict=True)
+        ),
+    }
+    models.save_training_set(
+        database,
+        sha256=artifacts.save(_to_bytes(rows)),
+        rows=len(rows),
+        videos=rows.videos,
+        summary=summary,
+        is_simulated=histories.is_simulated,
+    )
+    record = models.latest_training_set(database)
+    log.info("training_set_built", sha256=record.sha256[:12], rows=record.rows)
+    return record
+
+
+def train_candidate(database: Database, artifacts: ArtifactStore) -> Trained:
+    """Fit on the earlier part of the latest training set, judge on the later, store both.
+
+    Raises
+    ------
+    NotEnoughDataError
+        Too few rows or a tier missing; nothing is stored and the champion stays.
+    NotFoundError
+        There is no training set.
+    """
+    data = models.latest_training_set(database)
+    rows = _from_bytes(artifacts.load(data.sha256))
+    model, report = splits.judge_by_time(rows)
+    model_sha256 = artifacts.save(model.to_bytes())
+    version = f"tier-{model_sha256[:8]}{data.sha256[:4]}"
+    sidecar = {
+        "scale": asdict(model.scale),
+        "feature_names": list(model.feature_names),
+        "features_version": FEATURES_VERSION,
+        "parameters": PARAMETERS,
+        "rounds": ROUNDS,
+        "served": {h: r.verdict.served for h, r in report.horizons.items()},
+    }
+    record = models.save_model(
+        database,
+        version=version,
+        artifact_sha256=model_sha256,
+        data_sha256=data.sha256,
+        sidecar=sidecar,
+        report=report.model_dump(mode="json"),
+        is_simulated=data.is_simulated,
+    )
+    log.info("model_trained", version=version, promotable=report.promotable)
+    _, test = splits.split_by_time(rows)
+    return Trained(record, report, contributions(model, test.features))
+
+
+def report_of(record: ModelRecord) -> EvaluationReport:
+    """Return the stored report of a version."""
+    return EvaluationReport.model_validate(record.report)
+
+
+def promote(database: Database, version: str) -> ModelRecord:
+    """Make a version the champion.
+
+    Raises
+    ------
+    GateRefusedError
+        Its stored verdict forbids it; the champion stays.
+    NotFoundError
+        There is no such version.
+    """
+    record = models.get_model(database, version)
+    report = report_of(record)
+    if not report.promotable:
+        raise GateRefusedError(
+            f"Model {version} is not promoted: {'; '.join(report.reasons)}. The champion stays."
+        )
+    models.make_champion(database, version)
+    log.info("model_promoted", version=version)
+    return models.get_model(database, version)
+
+
+def load_model(record: ModelRecord, artifacts: ArtifactStore) -> TierModel:
+    """Return a stored version ready to predict.
+
+    Raises
+    ------
+    NotFoundError, InputError
+        Its file is gone, changed, or made for other features.
+    """
+    names = tuple(record.sidecar["feature_names"])
+    scale = record.sidecar["scale"]
+    return TierModel(
+        booster=load_booster(artifacts.load(record.artifact_sha256), names),
+        scale=TierScale(cuts=tuple(scale["cuts"]), reference=tuple(scale["reference"])),
+        version=record.version,
+        served=dict(record.sidecar["served"]),
+        feature_names=names,
+        features_version=record.sidecar["features_version"],
+    )
