@@ -11,7 +11,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from viral_platform.cli import installation
+from viral_platform.cli import installation, trends
 from viral_platform.cli.output import err
 from viral_platform.engine.errors import (
     ConfigurationError,
@@ -40,6 +40,7 @@ def _root() -> None:
 
 
 installation.register(app)
+trends.register(app)
 
 _EXIT_CODES: tuple[tuple[type[ViralPlatformError], int], ...] = (
     (ConfigurationError, 2),

@@ -21,7 +21,7 @@ from viral_platform.engine.calibration import (
     split_pairs,
 )
 from viral_platform.engine.contracts import InputMode
-from viral_platform.engine.errors import GateRefusedError
+from viral_platform.engine.errors import GateRefusedError, NotFoundError
 from viral_platform.engine.training_rows import MATURITY_HOURS
 from viral_platform.observability.logging import get_logger
 from viral_platform.storage import calibration
@@ -104,3 +104,19 @@ def activate(database: Database, version: str) -> PlattRecord:
     calibration.put_in_force(database, record)
     log.info("calibration_activated", version=version)
     return calibration.get_fit(database, version)
+
+
+def activate_latest(database: Database) -> PlattRecord:
+    """Put the newest fit in force.
+
+    Raises
+    ------
+    GateRefusedError
+        As `activate`.
+    NotFoundError
+        Nothing was ever fitted.
+    """
+    fits = calibration.list_fits(database)
+    if not fits:
+        raise NotFoundError("No calibration was fitted yet. Fit one: viral run calibration_audit.")
+    return activate(database, fits[0].version)

@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from viral_platform.engine import splits
-from viral_platform.engine.contracts import HORIZONS
+from viral_platform.engine.contracts import HORIZONS, PredictionRequest
 from viral_platform.engine.errors import GateRefusedError, NotEnoughDataError
 from viral_platform.engine.evaluation import EvaluationReport
-from viral_platform.engine.features import FEATURE_NAMES, FEATURES_VERSION
+from viral_platform.engine.features import FEATURE_NAMES, FEATURES_VERSION, feature_vector
+from viral_platform.engine.normalize import normalize
+from viral_platform.engine.pipeline import video_facts
 from viral_platform.engine.tier_model import (
     PARAMETERS,
     ROUNDS,
@@ -26,7 +28,7 @@ from viral_platform.engine.tier_model import (
     load_booster,
 )
 from viral_platform.engine.tiers import TierScale, class_shares, fit_scale
-from viral_platform.engine.training_rows import build_rows
+from viral_platform.engine.training_rows import RowFacts, build_rows, row_facts
 from viral_platform.observability.logging import get_logger
 from viral_platform.storage import models
 from viral_platform.storage.artifacts import ArtifactStore
@@ -36,6 +38,10 @@ from viral_platform.storage.models import ModelRecord, TrainingSetRecord
 
 log = get_logger(__name__)
 
+PARITY_SAMPLE = 400
+# A request may carry no longer text.
+MAX_CAPTION = 10_000
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -44,6 +50,14 @@ class Trained:
     record: ModelRecord
     report: EvaluationReport
     contributions: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How many vectors were compared, and the rows whose served vector differs."""
+
+    compared: int
+    different: tuple[str, ...]
 
 
 def _to_bytes(rows: TrainingRows) -> bytes:
@@ -133,6 +147,52 @@ def train_candidate(database: Database, artifacts: ArtifactStore) -> Trained:
     log.info("model_trained", version=version, promotable=report.promotable)
     _, test = splits.split_by_time(rows)
     return Trained(record, report, contributions(model, test.features))
+
+
+def check_parity(
+    database: Database, artifacts: ArtifactStore, *, sample: int = PARITY_SAMPLE
+) -> Parity:
+    """Compare stored training vectors with those that requests of the same facts would get.
+
+    Each request goes the way of serving: validated, normalised, then the feature builder.
+
+    Raises
+    ------
+    NotFoundError
+        There is no training set.
+    """
+    rows = _from_bytes(artifacts.load(models.latest_training_set(database).sha256))
+    stored = {
+        (str(video), str(horizon)): vector
+        for video, horizon, vector in zip(rows.video_id, rows.horizon, rows.features, strict=True)
+    }
+    compared, different = 0, []
+    for facts in row_facts(load_histories(database).videos)[:: max(1, len(rows) // sample)]:
+        vector = stored.get((facts.history.video_id, facts.horizon))
+        if vector is None or len(facts.history.video.caption) > MAX_CAPTION:
+            continue
+        compared += 1
+        served = feature_vector(
+            video_facts(normalize(_as_request(facts))), facts.creator, facts.snapshot
+        )
+        if not np.array_equal(vector, served, equal_nan=True):
+            different.append(f"{facts.history.video_id} ({facts.horizon})")
+    return Parity(compared, tuple(different))
+
+
+def _as_request(facts: RowFacts) -> PredictionRequest:
+    video = facts.history.video
+    return PredictionRequest(
+        input_mode="tiktok_url",
+        tiktok_url=f"https://www.tiktok.com/@{facts.history.author}/video/{facts.history.video_id}",
+        content_text=video.caption,
+        hashtags=list(video.hashtags),
+        duration_seconds=video.duration_seconds,
+        posted_at=video.posted_at,
+        sound_is_original=video.sound_is_original,
+        creator_handle=facts.history.author,
+        snapshot=facts.snapshot,
+    )
 
 
 def report_of(record: ModelRecord) -> EvaluationReport:

@@ -8,6 +8,7 @@ from itertools import groupby
 from sqlalchemy import text
 
 from viral_platform.engine.contracts import VideoFacts
+from viral_platform.engine.normalize import known_duration
 from viral_platform.engine.training_rows import CrawledCounts, VideoHistory
 from viral_platform.storage.database import Database
 
@@ -54,7 +55,9 @@ def load_histories(database: Database) -> Histories:
                 VideoHistory(
                     video_id=video_id,
                     author=author,
-                    video=VideoFacts(caption, tuple(tags), duration, posted_at, original),
+                    video=VideoFacts(
+                        caption, tuple(tags), known_duration(duration, caption), posted_at, original
+                    ),
                     crawls=tuple(CrawledCounts(*row[8:]) for row in rows),
                 )
             )

@@ -1,0 +1,40 @@
+{#-
+    What both trend marts measure, summed over the videos of a group with their
+    columns of `int_videos_in_window` and `is_simulated`.
+    Sums are of type numeric, so that the order of the rows does not move the last digit.
+-#}
+{% macro trend_measures() -%}
+    count(*) as video_count,
+    count(views_per_hour) as videos_with_velocity,
+    sum(snapshots)::bigint as snapshots,
+    sum(latest_views)::bigint as total_views,
+    sum(views_gained)::bigint as views_gained,
+    max(hours_observed)::double precision as hours_observed,
+    sum(views_per_hour)::double precision as views_per_hour,
+    (24 * sum(views_per_hour) / nullif(sum(first_views), 0))
+    ::double precision as growth_per_day,
+    sum(acceleration)::double precision as acceleration,
+    bool_or(is_simulated) as is_simulated
+{%- endmacro %}
+
+
+{#- 0..100, 20 points for each power of ten: 1,000 views an hour are 60, 100,000 and more 100. -#}
+{% macro velocity_score(views_per_hour) -%}
+    {#- greatest and least pass over nulls: without the case an unknown rate would score. -#}
+    case
+        when {{ views_per_hour }} is not null
+            then least(100, 20 * log(1 + greatest({{ views_per_hour }}, 0)))
+    end
+{%- endmacro %}
+
+
+{#- Where a trend stands; the first that holds. The bars and their reasons: dbt_project.yml. -#}
+{% macro trend_phase(growth_per_day, total_views) -%}
+    case
+        when {{ growth_per_day }} is null then 'insufficient_data'
+        when {{ growth_per_day }} < {{ var('phase_slow_growth_per_day') }} then 'declining'
+        when {{ growth_per_day }} < {{ var('phase_fast_growth_per_day') }} then 'peak'
+        when {{ total_views }} < {{ var('phase_wide_views') }} then 'emerging'
+        else 'rising'
+    end
+{%- endmacro %}

@@ -1,0 +1,10 @@
+select
+    video_id,
+    crawled_at,
+    views,
+    likes,
+    comments,
+    shares,
+    saves,
+    author_followers
+from {{ source('app', 'video_snapshots') }}

@@ -1,0 +1,1 @@
+"""Dagster only: each definition is a few lines over a service."""

@@ -1,0 +1,1 @@
+"""Software-defined assets, one module for each group that the operator sees."""

@@ -1,0 +1,81 @@
+"""The dbt project as assets: models of schema `marts`, their tests as asset checks.
+
+Set-up runs `dbt parse`; this module only reads the manifest. dbt runs with the executable beside
+the interpreter, and with the installation's connection in its environment.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+
+from viral_platform.defs.common import DATA, MODELLING
+from viral_platform.defs.resources import DatabaseResource
+from viral_platform.settings import PROJECT_ROOT, load_settings
+
+PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+CALIBRATION_MODEL = "outcome_pairs"
+
+project = DbtProject(project_dir=PROJECT_DIR, profiles_dir=PROJECT_DIR)
+
+
+class MartTranslator(DagsterDbtTranslator):
+    """Keys, groups and owners: a model is named by itself, a source by the asset that makes it."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """Return the model's or source table's name as the key."""
+        return dg.AssetKey(dbt_resource_props["name"])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """Return `calibration` for outcome pairs and `trends` for the rest."""
+        return "calibration" if dbt_resource_props["name"] == CALIBRATION_MODEL else "trends"
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        """Return who answers for a model."""
+        return MODELLING if dbt_resource_props["name"] == CALIBRATION_MODEL else DATA
+
+
+class DbtResource(dg.ConfigurableResource[DbtCliResource]):
+    """dbt's command line on this installation's database."""
+
+    database: dg.ResourceDependency[DatabaseResource]
+
+    def get(self) -> DbtCliResource:
+        """Return dbt with the connection in the environment that its profile reads."""
+        os.environ.update(self.database.get().process_environment())
+        return DbtCliResource(
+            project_dir=project, dbt_executable=str(Path(sys.executable).with_name("dbt"))
+        )
+
+
+def _build(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator[Any]:
+    window = f"{{trend_window_hours: {load_settings().trend_window_hours}}}"
+    yield from dbt.get().cli(["build", "--vars", window], context=context).stream()
+
+
+@dbt_assets(
+    manifest=project.manifest_path,
+    project=project,
+    exclude=CALIBRATION_MODEL,
+    dagster_dbt_translator=MartTranslator(),
+    name="trend_marts",
+)
+def trend_marts(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator[Any]:
+    """Trending sounds and hashtags, and creators' baselines."""
+    yield from _build(context, dbt)
+
+
+@dbt_assets(
+    manifest=project.manifest_path,
+    project=project,
+    select=CALIBRATION_MODEL,
+    dagster_dbt_translator=MartTranslator(),
+    name="calibration_marts",
+)
+def calibration_marts(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator[Any]:
+    """Raw scores beside measured outcomes."""
+    yield from _build(context, dbt)

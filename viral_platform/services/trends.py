@@ -1,0 +1,54 @@
+"""The ranked trends with the window that they speak of, for the command line and the API.
+
+How trends are computed is in `dbt_project/`; how the engine matches a post with them is in
+`engine/trends.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from viral_platform.storage import marts
+from viral_platform.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class RankedTrends:
+    """Rows of a trend mart, the fastest first.
+
+    `window_start` and `window_end` are None when there is no row: nothing was crawled, or no
+    crawled video has a sound or hashtag.
+    """
+
+    rows: list[dict[str, object]]
+    window_start: datetime | None
+    window_end: datetime | None
+
+
+def ranked_sounds(database: Database, limit: int) -> RankedTrends:
+    """Return up to `limit` sounds, those without a velocity last.
+
+    Raises
+    ------
+    NotFoundError
+        The trends were never computed.
+    """
+    return _with_window(marts.trending_sounds(database, limit))
+
+
+def ranked_hashtags(database: Database, limit: int) -> RankedTrends:
+    """Return up to `limit` hashtags, saturated ones last.
+
+    Raises
+    ------
+    NotFoundError
+        The trends were never computed.
+    """
+    return _with_window(marts.trending_hashtags(database, limit))
+
+
+def _with_window(rows: list[dict[str, object]]) -> RankedTrends:
+    start, end = (rows[0]["window_start"], rows[0]["window_end"]) if rows else (None, None)
+    return RankedTrends(rows, cast("datetime | None", start), cast("datetime | None", end))
