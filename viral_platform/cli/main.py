@@ -11,7 +11,18 @@ import sys
 import typer
 from rich.markup import escape
 
-from viral_platform.cli import installation, trends
+from viral_platform.cli import (
+    calibration,
+    demo,
+    doctor,
+    installation,
+    models,
+    outcomes,
+    predict,
+    run,
+    trends,
+    up,
+)
 from viral_platform.cli.output import err
 from viral_platform.engine.errors import (
     ConfigurationError,
@@ -39,8 +50,19 @@ def _root() -> None:
     """How far a TikTok is likely to go, why, and what to change."""
 
 
-installation.register(app)
-trends.register(app)
+for commands in (
+    up,
+    doctor,
+    installation,
+    demo,
+    run,
+    predict,
+    outcomes,
+    models,
+    calibration,
+    trends,
+):
+    commands.register(app)
 
 _EXIT_CODES: tuple[tuple[type[ViralPlatformError], int], ...] = (
     (ConfigurationError, 2),

@@ -28,6 +28,13 @@ def _scrub(_logger: Any, _method: str, event: EventDict) -> EventDict:  # noqa: 
     }
 
 
+def _console(target: TextIO) -> structlog.types.Processor:
+    # The default formatter prints the local variables of every frame: captions, URLs, keys.
+    return structlog.dev.ConsoleRenderer(
+        colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+
+
 def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's events through one pipe to `stream` (stderr)."""
     target = stream or sys.stderr
@@ -45,7 +52,7 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
             structlog.processors.JSONRenderer(),
         ]
     else:
-        last = [_scrub, structlog.dev.ConsoleRenderer(colors=target.isatty())]
+        last = [_scrub, _console(target)]
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -120,3 +120,20 @@ def activate_latest(database: Database) -> PlattRecord:
     if not fits:
         raise NotFoundError("No calibration was fitted yet. Fit one: viral run calibration_audit.")
     return activate(database, fits[0].version)
+
+
+def overview(database: Database) -> list[dict[str, Any]]:
+    """Return every fit with its parameters, verdict and reliability, the newest first."""
+    return [
+        {
+            "version": record.version,
+            "input_mode": record.input_mode,
+            "status": record.status,
+            "slope": record.slope,
+            "intercept": record.intercept,
+            "fitted_at": record.fitted_at,
+            "is_simulated": record.is_simulated,
+            **record.report,
+        }
+        for record in calibration.list_fits(database)
+    ]

@@ -123,7 +123,7 @@ def train_candidate(database: Database, artifacts: ArtifactStore) -> Trained:
         There is no training set.
     """
     data = models.latest_training_set(database)
-    rows = _from_bytes(artifacts.load(data.sha256))
+    rows = load_training_rows(data.sha256, artifacts)
     model, report = splits.judge_by_time(rows)
     model_sha256 = artifacts.save(model.to_bytes())
     version = f"tier-{model_sha256[:8]}{data.sha256[:4]}"
@@ -149,6 +149,17 @@ def train_candidate(database: Database, artifacts: ArtifactStore) -> Trained:
     return Trained(record, report, contributions(model, test.features))
 
 
+def load_training_rows(sha256: str, artifacts: ArtifactStore) -> TrainingRows:
+    """Return a stored training set.
+
+    Raises
+    ------
+    NotFoundError, InputError
+        Its file is gone or was changed.
+    """
+    return _from_bytes(artifacts.load(sha256))
+
+
 def check_parity(
     database: Database, artifacts: ArtifactStore, *, sample: int = PARITY_SAMPLE
 ) -> Parity:
@@ -161,7 +172,7 @@ def check_parity(
     NotFoundError
         There is no training set.
     """
-    rows = _from_bytes(artifacts.load(models.latest_training_set(database).sha256))
+    rows = load_training_rows(models.latest_training_set(database).sha256, artifacts)
     stored = {
         (str(video), str(horizon)): vector
         for video, horizon, vector in zip(rows.video_id, rows.horizon, rows.features, strict=True)

@@ -69,3 +69,10 @@ def holds_simulated(database: Database) -> bool:
     with database.engine.connect() as connection:
         query = text("select exists (select 1 from app.scraped_videos where is_simulated)")
         return bool(connection.execute(query).scalar_one())
+
+
+def holds_real(database: Database) -> bool:
+    """Return whether any stored video is not simulated."""
+    with database.engine.connect() as connection:
+        query = text("select exists (select 1 from app.scraped_videos where not is_simulated)")
+        return bool(connection.execute(query).scalar_one())

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import cast, get_args
 
 import dagster as dg
 from pydantic import Field
@@ -10,7 +11,8 @@ from pydantic import Field
 from viral_platform.defs.common import DATA, INPUT_UNUSABLE
 from viral_platform.defs.resources import DatabaseResource
 from viral_platform.engine.errors import InputError
-from viral_platform.services.ingestion import ImportReport, import_files
+from viral_platform.services.ingestion import Source
+from viral_platform.services.ingestion.importer import ImportOptions, ImportReport, import_files
 
 _GROUP = "ingestion"
 _KINDS = {"python", "postgres"}
@@ -89,8 +91,10 @@ def imported_exports(
         report = import_files(
             database.get(),
             [Path(name) for name in config.files],
-            source=config.source,
-            scraped_at=None if config.scraped_at is None else _instant(config.scraped_at),
+            ImportOptions(
+                source=_source(config.source),
+                scraped_at=None if config.scraped_at is None else _instant(config.scraped_at),
+            ),
         )
     except InputError as error:
         raise dg.Failure(
@@ -102,6 +106,12 @@ def imported_exports(
         name = spec.key.to_user_string()
         counted = {"dagster/row_count": rows[name]} if name in rows else {}
         yield dg.MaterializeResult(asset_key=spec.key, metadata={**metadata, **counted})
+
+
+def _source(text: str) -> Source:
+    if text not in get_args(Source):
+        raise InputError(f"source is {text}; it must be one of {', '.join(get_args(Source))}.")
+    return cast("Source", text)
 
 
 def _instant(text: str) -> datetime:

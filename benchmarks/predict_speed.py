@@ -1,0 +1,134 @@
+"""Speed of one prediction: the service's answer, its stages, and the model beside a bare call.
+
+Baseline: `Booster.inplace_predict` on the ready row, measured in the same run. Bars: p50 of the
+answer below 5 ms, the model's stage at most 1.5 x the bare call. Prints one JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from viral_platform.engine.contracts import CreatorFacts, PredictionRequest, VideoFacts
+from viral_platform.engine.features import feature_vector
+from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
+from viral_platform.services import training
+from viral_platform.services.ingestion.importer import ImportOptions, import_files
+from viral_platform.services.prediction import PredictionService
+from viral_platform.services.rules import sync_rule_library
+from viral_platform.settings import PROJECT_ROOT, Settings
+from viral_platform.storage import embedded, models
+from viral_platform.storage.artifacts import ArtifactStore
+from viral_platform.storage.database import Database, open_database
+from viral_platform.storage.schema import migrate
+
+ANSWERS = 400
+WARM_UP = 40
+P50_BAR_MS = 5.0
+MODEL_RATIO_BAR = 1.5
+
+
+def _installation(home: Path) -> tuple[Database, ArtifactStore, Feed]:
+    settings = Settings(viral_home=home, _env_file=None)
+    database = open_database(settings)
+    migrate(database)
+    sync_rule_library(database)
+    feed = Feed(FeedConfig(n_posts=6_000))
+    for day in (6, 10, 14, 18, 22, 26, 29, 30):
+        at = feed.config.start_at + timedelta(days=day)
+        path = home / f"crawl-{day}.jsonl.gz"
+        write_export(feed.crawl(at), path)
+        import_files(database, [path], ImportOptions(source="clockworks", scraped_at=at))
+    dbt = str(Path(sys.executable).with_name("dbt"))
+    project = str(PROJECT_ROOT / "dbt_project")
+    folders = ["--project-dir", project, "--profiles-dir", project]
+    made = ["--target-path", str(home / "target"), "--log-path", str(home / "logs")]
+    subprocess.run(
+        [dbt, "--quiet", "run", *folders, *made],
+        check=True,
+        env={**os.environ, **database.process_environment()},
+    )
+    artifacts = ArtifactStore(settings.artifacts)
+    training.build_training_set(database, artifacts)
+    training.promote(database, training.train_candidate(database, artifacts).record.version)
+    return database, artifacts, feed
+
+
+def _percentile(values: list[float], level: float) -> float:
+    return round(float(np.quantile(values, level)), 4)
+
+
+def _bare_call_ms(database: Database, artifacts: ArtifactStore) -> list[float]:
+    champion = models.champion(database)
+    assert champion is not None
+    booster = training.load_model(champion, artifacts).booster
+    row = feature_vector(VideoFacts("a caption", ()), CreatorFacts(), None).reshape(1, -1)
+    spent = []
+    for _ in range(ANSWERS):
+        started = time.perf_counter()
+        booster.inplace_predict(row, validate_features=False)
+        spent.append((time.perf_counter() - started) * 1000)
+    return spent
+
+
+def main() -> None:
+    """Measure on an installation of its own and print the figures."""
+    home = Path(tempfile.mkdtemp(prefix="viral-bench-"))
+    try:
+        database, artifacts, feed = _installation(home)
+        service = PredictionService(database, artifacts)
+        start = feed.config.start_at
+        posts = feed.posts_between(start + timedelta(days=20), start + timedelta(days=30))
+        requests = [
+            PredictionRequest(
+                content_text=post.caption or "no caption",
+                creator_handle=post.handle,
+                posted_at=post.posted_at,
+                duration_seconds=post.duration_seconds,
+            )
+            for post in posts[: ANSWERS + WARM_UP]
+        ]
+        answers = []
+        spent = []
+        for request in requests:
+            started = time.perf_counter()
+            answers.append(service.predict(request))
+            spent.append((time.perf_counter() - started) * 1000)
+        answers, spent = answers[WARM_UP:], spent[WARM_UP:]
+        bare = _bare_call_ms(database, artifacts)
+        stages: dict[str, list[float]] = {}
+        for answer in answers:
+            for stage in answer.stages:
+                stages.setdefault(stage.stage, []).append(stage.duration_ms)
+        ratio = statistics.median(stages["ml"]) / statistics.median(bare)
+        result = {
+            "answers": len(answers),
+            "answer_p50_ms": _percentile(spent, 0.5),
+            "answer_p95_ms": _percentile(spent, 0.95),
+            "stage_p50_ms": {name: _percentile(values, 0.5) for name, values in stages.items()},
+            "bare_inplace_predict_p50_ms": _percentile(bare, 0.5),
+            "model_stage_over_bare": round(ratio, 3),
+            "bars": {
+                "answer_p50_ms": P50_BAR_MS,
+                "model_stage_over_bare": MODEL_RATIO_BAR,
+                "met": statistics.median(spent) < P50_BAR_MS and ratio <= MODEL_RATIO_BAR,
+            },
+        }
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    finally:
+        embedded.stop_server(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""`viral demo`: the whole platform on a simulated feed, from crawls to answered predictions.
+
+Everything runs as an operator would run it, by Dagster jobs on files; only the feed and the
+outcomes come from the simulator, and all that is made of them is labelled simulated.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import typer
+from rich.progress import Progress
+
+from viral_platform.cli.models import rendered
+from viral_platform.cli.output import (
+    Installation,
+    JsonFlag,
+    emit,
+    err,
+    open_installation,
+    out,
+    table,
+)
+from viral_platform.cli.predict import explained
+from viral_platform.cli.run import show_step
+from viral_platform.defs.assets.serving import answers_event
+from viral_platform.defs.runner import RunReport, open_instance, run_job
+from viral_platform.engine.contracts import MeasuredSnapshot, PredictionRequest
+from viral_platform.engine.errors import GateRefusedError
+from viral_platform.sandbox.feed import Feed, FeedConfig, SimulatedPost, write_export
+from viral_platform.services import outcomes, training
+from viral_platform.services.calibration import overview
+from viral_platform.services.outcomes import OutcomeReport
+from viral_platform.services.prediction import PredictionService
+from viral_platform.services.trends import ranked_sounds
+from viral_platform.storage import histories, models
+from viral_platform.storage.artifacts import ArtifactStore
+
+FEED = FeedConfig(seed=7, n_posts=9_000, days=36)
+# Days after the feed's start. Posts up to day 20 are mature when the model is trained on day 27;
+# those of day 27 and 28 are predicted before they are posted, and measured from day 35 on.
+TRAINING_CRAWLS = (4, 7, 10, 13, 16, 19, 22, 25, 26, 27)
+PREDICTED = (27.0, 28.5)
+LATER_CRAWLS = (34, 35, 36)
+MAX_AGE_DAYS = 21.0
+
+
+@dataclass
+class _Story:
+    """What the demo has done so far."""
+
+    feed: Feed
+    installation: Installation
+    runs: list[RunReport] = field(default_factory=list)
+
+    def day(self, number: float) -> datetime:
+        return FEED.start_at + timedelta(days=number)
+
+    def job(self, name: str, config: dict[str, object] | None = None) -> RunReport:
+        report = run_job(
+            name,
+            self.installation.settings,
+            self.installation.database,
+            config=config,
+            on_step=show_step,
+        )
+        self.runs.append(report)
+        if not report.success:
+            err.print(f"[yellow]{name}: {report.problem}[/]")
+        return report
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("demo")(demo)
+
+
+def demo(*, json: JsonFlag = False) -> None:
+    """Run the whole platform on a simulated feed and say what was built."""
+    started = time.monotonic()
+    installation = open_installation()
+    if histories.holds_real(installation.database):
+        raise GateRefusedError(
+            f"{installation.settings.home} holds real videos; simulated ones are not mixed with "
+            "them. Set VIRAL_HOME to another folder."
+        )
+    story = _Story(Feed(FEED), installation)
+    _say("1. The rule library, and a first series of crawls of a simulated feed")
+    story.job("load_rules")
+    for number in TRAINING_CRAWLS:
+        _crawl(story, number)
+    _say("2. Trends from the snapshots, the training set, the judged model")
+    story.job("calculate_trends")
+    story.job("retrain_ml")
+    _say("3. Predictions of posts that are not published yet")
+    service = PredictionService(
+        installation.database, ArtifactStore(installation.settings.artifacts)
+    )
+    posts = story.feed.posts_between(story.day(PREDICTED[0]), story.day(PREDICTED[1]))
+    ids = _predict(story, service, posts)
+    _say("4. A week later: further crawls, outcomes, calibration")
+    for number in LATER_CRAWLS:
+        _crawl(story, number)
+    story.job("calculate_trends")
+    if models.champion(installation.database) is not None:
+        _report_outcomes(story, posts, ids)
+        story.job("calibration_audit")
+    service.refresh()
+    _say("5. Three predictions, explained")
+    answers = [service.predict(request) for request in _examples(story)]
+    summary = _summary(story, time.monotonic() - started)
+    if json:
+        summary["answers"] = [answer.model_dump(mode="json") for answer in answers]
+        emit(summary, as_json=True, human=str)
+        return
+    for answer in answers:
+        out.print(explained(answer))
+    _print_summary(story, summary)
+
+
+def _say(text: str) -> None:
+    err.print(f"\n[bold]{text}[/]")
+
+
+def _crawl(story: _Story, day: float) -> None:
+    """Write one crawl of the feed as an export and import it by the job."""
+    at = story.day(day)
+    folder = story.installation.settings.home / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"crawl-day-{day:02d}.jsonl.gz"
+    write_export(story.feed.crawl(at, max_age_days=MAX_AGE_DAYS), path)
+    config = {"files": [str(path)], "source": "clockworks", "scraped_at": at.isoformat()}
+    story.job("import_exports", {"ops": {"imported_exports": {"config": config}}})
+
+
+def _predict(
+    story: _Story, service: PredictionService, posts: Sequence[SimulatedPost]
+) -> list[str]:
+    ids = []
+    answers = []
+    with Progress(console=err, disable=not sys.stderr.isatty()) as progress:
+        for post in progress.track(posts, description="predicting"):
+            request = PredictionRequest(
+                content_text=post.caption or "#" + " #".join(post.hashtags),
+                creator_handle=post.handle,
+                posted_at=post.posted_at,
+                duration_seconds=post.duration_seconds,
+                hashtags=list(post.hashtags),
+                sound_is_original=post.sound_is_original,
+            )
+            answer = service.predict(request, batch_id="demo")
+            ids.append(answer.id)
+            answers.append(answer)
+    instance = open_instance(story.installation.settings, story.installation.database)
+    instance.report_runless_asset_event(answers_event(answers))
+    return ids
+
+
+def _report_outcomes(story: _Story, posts: Sequence[SimulatedPost], ids: Sequence[str]) -> None:
+    measured_at = story.day(LATER_CRAWLS[-1])
+    reports = []
+    for post, analysis_id in zip(posts, ids, strict=True):
+        counts = story.feed.truth(post.id, measured_at)
+        if counts.views:
+            reports.append(
+                OutcomeReport.model_validate(
+                    {
+                        "analysis_id": analysis_id,
+                        "views": counts.views,
+                        "likes": counts.likes,
+                        "comments": counts.comments,
+                        "shares": counts.shares,
+                        "saves": counts.saves,
+                        "measured_at": measured_at,
+                    }
+                )
+            )
+    added = outcomes.add_outcomes(story.installation.database, reports)
+    err.print(f"{added.added} outcomes measured")
+
+
+def _examples(story: _Story) -> list[PredictionRequest]:
+    """Return three requests: before posting, after one day, after five days."""
+    now = story.day(LATER_CRAWLS[-1])
+    young = story.feed.posts_between(now - timedelta(hours=30), now - timedelta(hours=24))[0]
+    older = story.feed.posts_between(now - timedelta(hours=130), now - timedelta(hours=120))[0]
+    requests = [
+        PredictionRequest(
+            content_text="Stop doing this in the kitchen! The secret nobody tells you: rest the "
+            "dough for one night. Save this and follow for more #baking #bread",
+            creator_handle=young.handle,
+            posted_at=now + timedelta(hours=4),
+            duration_seconds=24,
+        )
+    ]
+    for post in (young, older):
+        counts = story.feed.truth(post.id, now)
+        requests.append(
+            PredictionRequest(
+                content_text=post.caption or "no caption",
+                creator_handle=post.handle,
+                posted_at=post.posted_at,
+                duration_seconds=post.duration_seconds,
+                snapshot=MeasuredSnapshot(
+                    age_hours=(now - post.posted_at) / timedelta(hours=1),
+                    views=max(counts.views, 1),
+                    likes=counts.likes,
+                    comments=counts.comments,
+                    shares=counts.shares,
+                    saves=counts.saves,
+                ),
+            )
+        )
+    return requests
+
+
+def _summary(story: _Story, seconds: float) -> dict[str, object]:
+    database = story.installation.database
+    checks = [check for run in story.runs for check in run.checks]
+    champion = models.champion(database)
+    trends = ranked_sounds(database, 5)
+    return {
+        "data": "SIMULATED",
+        "home": str(story.installation.settings.home),
+        "seconds": round(seconds, 1),
+        "runs": len(story.runs),
+        "runs_failed": [run.job for run in story.runs if not run.success],
+        "checks_passed": sum(check.passed for check in checks),
+        "checks_failed": [
+            f"{check.asset}:{check.check}: {check.description}"
+            for check in checks
+            if not check.passed
+        ],
+        "champion": None if champion is None else champion.version,
+        "calibrations": [
+            {key: fit[key] for key in ("version", "status", "verdict")}
+            for fit in overview(database)
+        ],
+        "rising_sounds": trends.rows,
+    }
+
+
+def _print_summary(story: _Story, summary: dict[str, object]) -> None:
+    database = story.installation.database
+    out.rule("What was built, all of it from SIMULATED data")
+    for record in models.list_models(database)[:1]:
+        out.print(f"[bold]Model {record.version}[/] ({record.status})")
+        out.print(*rendered(training.report_of(record)), sep="\n")
+    sounds = ranked_sounds(database, 5).rows
+    out.print(
+        table(
+            "Fastest sounds",
+            sounds,
+            ["sound_name", "trend_phase", "velocity_score", "video_count", "window_end"],
+        )
+    )
+    failed = summary["checks_failed"]
+    out.print(
+        f"{summary['runs']} runs, {summary['checks_passed']} checks passed, "
+        f"{len(failed) if isinstance(failed, list) else 0} not:"
+    )
+    if isinstance(failed, list):
+        for line in failed:
+            out.print(f"  [yellow]{line}[/]", highlight=False)
+    port = story.installation.settings.dagster_webserver_port
+    out.print(
+        f"\nDone in {summary['seconds']} s. Next:\n"
+        f"  viral up              then http://127.0.0.1:{port}/asset-groups\n"
+        f"                        and http://127.0.0.1:{port}/assets/tier_model?view=checks\n"
+        '  viral predict --text "Wait for it ... #fyp"\n'
+        "  viral model show      viral calibration show      viral trends sounds\n"
+        "  viral import FILE     with an export of your own, in another VIRAL_HOME"
+    )
