@@ -1,6 +1,7 @@
 """The one Definitions object: assembly only."""
 
 import dagster as dg
+import structlog
 
 from viral_platform.defs import checks, jobs
 from viral_platform.defs.assets import calibration, ingestion, model, rules, serving
@@ -48,7 +49,8 @@ def build_definitions() -> dg.Definitions:
     )
 
 
-settings = load_settings()
-configure_logging(settings)
-configure_sentry(settings)
+if not structlog.is_configured():
+    # The command line has set both up when it loads this module; a Dagster process has not.
+    configure_logging(load_settings())
+    configure_sentry(load_settings())
 defs = build_definitions()

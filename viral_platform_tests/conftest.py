@@ -6,13 +6,17 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from viral_platform.engine.contracts import VideoFacts
+from viral_platform.engine.training_rows import CrawledCounts, VideoHistory
 from viral_platform.settings import Settings
 from viral_platform.storage import embedded, schema
 from viral_platform.storage.database import Database
@@ -83,3 +87,57 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real data sets are not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def simulate_histories() -> Callable[..., list[VideoHistory]]:
+    """Maker of videos whose engagement belongs to their author and lasts, or is pure noise."""
+    return _simulate_histories
+
+
+def _simulate_histories(
+    *,
+    authors: int = 240,
+    posts: int = 3,
+    ages: tuple[float, ...] = (30.0, 100.0, 200.0),
+    lasting: bool = True,
+    seed: int = 1,
+) -> list[VideoHistory]:
+    """Return `posts` videos of each author, an author's own close together in time."""
+    draw = np.random.default_rng(seed)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    videos = []
+    for author in range(authors):
+        level = draw.normal(-2.5, 0.7)
+        followers = int(10 ** draw.uniform(3, 6))
+        for post in range(posts):
+            rate = np.exp(level + draw.normal(0, 0.3))
+            views = 10 ** draw.uniform(4, 6)
+            posted_at = start + timedelta(hours=6 * author + post)
+            crawls = []
+            for age in ages:
+                shown = rate * np.exp(draw.normal(0, 0.05))
+                if not lasting:
+                    shown = np.exp(draw.normal(-2.5, 0.7))
+                seen = int(views * np.log10(age + 10))
+                crawls.append(
+                    CrawledCounts(
+                        crawled_at=posted_at + timedelta(hours=age),
+                        views=seen,
+                        likes=int(0.7 * shown * seen),
+                        comments=int(0.06 * shown * seen),
+                        shares=int(0.06 * shown * seen),
+                        saves=int(0.05 * shown * seen),
+                        author_followers=followers,
+                    )
+                )
+            words = " ".join(draw.choice(["calm", "noisy", "city", "river", "what?"], 8))
+            facts = VideoFacts(
+                caption=words,
+                hashtags=("travel", "fyp")[: post % 3],
+                duration_seconds=float(draw.integers(5, 90)),
+                posted_at=posted_at,
+                sound_is_original=bool(draw.integers(2)),
+            )
+            videos.append(VideoHistory(f"{author:04}{post}", f"author{author}", facts, tuple(crawls)))
+    return videos

@@ -28,7 +28,7 @@ def show(*, json: JsonFlag = False) -> None:
     rows = [
         {
             "version": fit["version"],
-            "mode": fit["input_mode"],
+            "of": f"{fit['input_mode']}, {fit['horizon']}",
             "status": fit["status"],
             "slope": fit["slope"],
             "intercept": fit["intercept"],

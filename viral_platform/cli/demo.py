@@ -31,7 +31,8 @@ from viral_platform.defs.assets.serving import answers_event
 from viral_platform.defs.runner import RunReport, open_instance, run_job
 from viral_platform.engine.contracts import MeasuredSnapshot, PredictionRequest
 from viral_platform.engine.errors import GateRefusedError
-from viral_platform.sandbox.feed import Feed, FeedConfig, SimulatedPost, write_export
+from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
+from viral_platform.sandbox.items import SimulatedPost
 from viral_platform.services import outcomes, training
 from viral_platform.services.calibration import overview
 from viral_platform.services.outcomes import OutcomeReport

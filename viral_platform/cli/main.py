@@ -15,10 +15,12 @@ from viral_platform.cli import (
     calibration,
     demo,
     doctor,
+    imports,
     installation,
     models,
     outcomes,
     predict,
+    quarantine,
     run,
     trends,
     up,
@@ -56,6 +58,8 @@ for commands in (
     installation,
     demo,
     run,
+    imports,
+    quarantine,
     predict,
     outcomes,
     models,
@@ -81,6 +85,9 @@ def main() -> None:
     """Run `viral`, turning our own errors into one sentence and an exit code."""
     try:
         settings = load_settings()
+        if "log_level" not in settings.model_fields_set:
+            # Commands tell their results themselves; events of every step would bury them.
+            settings = settings.model_copy(update={"log_level": "WARNING"})
         configure_logging(settings)
         configure_sentry(settings)
         app()

@@ -148,7 +148,7 @@ def _figures(report: HorizonReport) -> dict[str, object]:
         "precision, tiers 1 to 5": " ".join(f"{report.precision[tier]:.2f}" for tier in TIERS),
         "RPS (prior)": f"{report.rps.value:.4f} ({base.prior_rps:.4f})",
         "RPS gain, 95%": _span(report.rps_gain),
-        "quadratic kappa": f"{report.quadratic_kappa:.3f}",
+        "quadratic kappa": report.quadratic_kappa,
         f"{report.interval_level:.0%} interval covers": f"{report.interval_coverage:.3f}",
         "served": "yes" if report.verdict.served else "no: " + "; ".join(report.verdict.reasons),
     }

@@ -189,10 +189,11 @@ def calibration_result(verdict: CalibrationVerdict) -> dg.AssetCheckResult:
 def enough_outcomes(database: DatabaseResource) -> dg.AssetCheckResult:
     """Outcome pairs of equal age suffice for a fit and its judgement on others."""
     needed = MIN_FIT_PAIRS + MIN_JUDGE_PAIRS
-    found = count_pairs(database.get(), "text")
+    found = count_pairs(database.get(), "text", "pre_publication")
     return dg.AssetCheckResult(
         passed=found >= needed,
         severity=WARN,
-        description=f"{found} outcome pairs of input mode text; {needed} are needed.",
+        description=f"{found} outcome pairs of input mode text before publication; {needed} are "
+        "needed.",
         metadata={"n": found, "bar": needed},
     )

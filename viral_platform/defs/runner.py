@@ -6,8 +6,9 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import dagster as dg
 from dagster import DagsterEvent, DagsterInstance
@@ -108,7 +109,7 @@ def run_job(
         raise NotFoundError(f"No job {name}. There are: {', '.join(job_names())}.")
     instance = open_instance(settings, database)
     started = time.monotonic()
-    with _alone(database, name):
+    with _alone(database, name), _dbt_speaks_to(settings.home / "logs" / "dbt.log"):
         result = (
             defs.resolve_job_def(name)
             .with_hooks(_listeners(on_step))
@@ -147,6 +148,14 @@ def _alone(database: Database, name: str) -> Iterator[None]:
         ).fetchone()
         if row is None or not row[0]:
             raise GateRefusedError(f"{name} runs already. Wait for it, or look at the Dagster UI.")
+        yield
+
+
+@contextmanager
+def _dbt_speaks_to(path: Path) -> Iterator[None]:
+    """Send what dbt prints to a file: standard output belongs to the command's result."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as log_file, redirect_stdout(log_file):
         yield
 
 

@@ -25,6 +25,7 @@ _EDGE = 0.005
 _TOLERANCE = 1e-8
 _MAX_STEPS = 100
 _RIDGE = 1e-9
+_DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,8 @@ def judge(
     p, y = _checked(scores, observed)
     fitted = fit.apply(p)
     ece = expected_calibration_error(fitted, y)
-    draws = np.random.default_rng(seed).integers(0, p.size, size=(1000, p.size))
+    generator = np.random.default_rng(seed)
+    draws = (generator.integers(0, p.size, size=p.size) for _ in range(_DRAWS))
     spread = [expected_calibration_error(fitted[draw], y[draw]) for draw in draws]
     low, high = np.quantile(spread, [0.025, 0.975])
     loss, loss_raw = log_loss(fit, p, y), log_loss(IDENTITY, p, y)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -28,7 +28,11 @@ TIERS: tuple[int, ...] = (1, 2, 3, 4, 5)
 
 Score100 = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
+# Up to what a bigint column holds.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+# Finite, and far beyond any real value, so that no arithmetic on a request can overflow.
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Hours = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class StrictModel(BaseModel):
@@ -40,12 +44,19 @@ class StrictModel(BaseModel):
 class MeasuredSnapshot(StrictModel):
     """Counts of a post at one crawl, with the age of the post then."""
 
-    age_hours: Annotated[float, Field(ge=0)]
-    views: Annotated[int, Field(ge=1)]
+    age_hours: Hours
+    views: Annotated[Count, Field(ge=1)]
     likes: Count | None = None
     comments: Count | None = None
     shares: Count | None = None
     saves: Count | None = None
+
+
+# Bounded, since an instant at the edge of the calendar has no UTC form.
+PostingTime = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC)),
+]
 
 
 class PredictionRequest(StrictModel):
@@ -60,8 +71,12 @@ class PredictionRequest(StrictModel):
     niche: str | None = None
     creator_handle: str | None = None
     society_id: str | None = None
-    posted_at: AwareDatetime | None = None
-    duration_seconds: Annotated[float, Field(ge=0)] | None = None
+    posted_at: PostingTime | None = None
+    duration_seconds: Seconds | None = None
+    hashtags: Annotated[
+        list[str] | None, Field(description="Tags of the post; unset: those in the caption.")
+    ] = None
+    sound_is_original: bool | None = None
     snapshot: MeasuredSnapshot | None = None
 
     @model_validator(mode="after")
@@ -91,6 +106,7 @@ class ContentPayload:
     creator_handle: str | None
     society_id: str | None
     posted_at: datetime | None
+    sound_is_original: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,9 @@ class HorizonReport(StrictModel):
     rps: Interval
     rps_gain: Interval
     accuracy_over_persistence: Interval | None
-    quadratic_kappa: float
+    quadratic_kappa: Annotated[
+        float | None, Field(description="None where forecasts and outcomes are all of one tier")
+    ]
     recall: dict[int, float]
     precision: dict[int, float]
     class_shares: dict[int, float]
@@ -251,6 +253,12 @@ def _baselines(judged: Judged, prior_rps: FloatArray, persistence: Interval | No
     )
 
 
+def _quadratic_kappa(tiers: IntArray, guesses: IntArray) -> float | None:
+    if len(np.unique(np.concatenate([tiers, guesses]))) == 1:
+        return None
+    return float(cohen_kappa_score(tiers, guesses, labels=list(TIERS), weights="quadratic"))
+
+
 def judge_horizon(judged: Judged, horizon: Horizon) -> HorizonReport:
     """Return the figures of one horizon; `judged` holds that horizon alone."""
     tiers, authors = judged.tiers, judged.rows.author
@@ -279,9 +287,7 @@ def judge_horizon(judged: Judged, horizon: Horizon) -> HorizonReport:
         rps=rps_mean,
         rps_gain=gain,
         accuracy_over_persistence=over,
-        quadratic_kappa=float(
-            cohen_kappa_score(tiers, guesses, labels=list(TIERS), weights="quadratic")
-        ),
+        quadratic_kappa=_quadratic_kappa(tiers, guesses),
         recall=dict(zip(TIERS, recall.tolist(), strict=True)),
         precision=dict(zip(TIERS, precision.tolist(), strict=True)),
         class_shares=class_shares(tiers),

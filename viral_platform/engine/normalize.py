@@ -107,6 +107,11 @@ def duration_hint(text: str) -> int | None:
     return None
 
 
+def known_duration(stated: float | None, text: str) -> float | None:
+    """Return the stated duration in seconds, else the one that the text names, else None."""
+    return duration_hint(text) if stated is None else stated
+
+
 def normalize(request: PredictionRequest) -> ContentPayload:
     """Return the payload that every stage reads.
 
@@ -114,9 +119,9 @@ def normalize(request: PredictionRequest) -> ContentPayload:
     URL, else the storage path, whatever the input mode. Reference engine, normalisation.
     """
     text = request.content_text or ""
-    duration = request.duration_seconds
-    if duration is None:
-        duration = duration_hint(text)
+    tags = extract_hashtags(text)
+    if request.hashtags is not None:
+        tags = tuple(dict.fromkeys(filter(None, map(normalize_hashtag, request.hashtags))))
     handle = request.creator_handle
     return ContentPayload(
         content_text=text,
@@ -124,10 +129,11 @@ def normalize(request: PredictionRequest) -> ContentPayload:
         input_mode=request.input_mode,
         platform=request.platform,
         video_url=request.tiktok_url or request.video_storage_path,
-        hashtags=extract_hashtags(text),
-        duration_seconds=duration,
+        hashtags=tags,
+        duration_seconds=known_duration(request.duration_seconds, text),
         niche=request.niche,
         creator_handle=None if handle is None else normalize_handle(handle),
         society_id=request.society_id,
         posted_at=request.posted_at,
+        sound_is_original=request.sound_is_original,
     )

@@ -99,6 +99,11 @@ class Prediction:
         """Whether a stage broke."""
         return any(stage.status == "failed" for stage in self.stages)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the overall score went through a calibration."""
+        return any(stage.stage == "calibration" and stage.status == "ok" for stage in self.stages)
+
 
 class StageRecorder:
     """Runs stages and keeps a record of each: what it did and how long it took.
@@ -179,7 +184,7 @@ def predict(
         ),
         _NO_TRENDS,
     )
-    vector = feature_vector(_video_facts(payload), creator, request.snapshot)
+    vector = feature_vector(video_facts(payload), creator, request.snapshot)
     horizon = horizon_of(request.snapshot)
     ml = stages.run(
         "ml",
@@ -202,13 +207,14 @@ def predict(
         matched_rules=len(rules.matched_rules),
     )
     raw = raw_score(signals)
+    overall = stages.run("calibration", lambda: _calibrated(raw, inputs), raw)
     level, label = confidence(signals)
     used = weights(list(signals.scores()))
     return Prediction(
         payload=payload,
         signals=signals,
         raw_score=raw,
-        overall_score=_calibrated(raw, inputs.calibration),
+        overall_score=overall,
         score_weights=used,
         confidence=level,
         confidence_label=label,
@@ -224,18 +230,21 @@ def predict(
     )
 
 
-def _video_facts(payload: ContentPayload) -> VideoFacts:
+def video_facts(payload: ContentPayload) -> VideoFacts:
+    """Return what the feature builder takes of a normalised request."""
     return VideoFacts(
         caption=payload.content_text,
         hashtags=payload.hashtags,
         duration_seconds=payload.duration_seconds,
         posted_at=payload.posted_at,
+        sound_is_original=payload.sound_is_original,
     )
 
 
-def _calibrated(raw: float | None, fit: PlattFit | None) -> float | None:
-    if raw is None or fit is None:
-        return raw
+def _calibrated(raw: float | None, inputs: Inputs) -> float | None:
+    fit = _present(inputs.calibration, "calibration", inputs, "no calibration is in force")
+    if raw is None:
+        raise Absent("there is no score to calibrate")
     return round_half_up(100 * float(fit.apply([raw / 100])[0]), 2)
 
 

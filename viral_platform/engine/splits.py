@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
+from viral_platform.engine.errors import NotEnoughDataError
 from viral_platform.engine.evaluation import EvaluationReport, apply_model, join, report
 from viral_platform.engine.tier_model import TierModel, TrainingRows, fit
 
@@ -44,8 +45,16 @@ def judge_by_authors(rows: TrainingRows) -> EvaluationReport:
     Raises
     ------
     NotEnoughDataError
-        A fold's training part cannot make a model.
+        There are fewer authors than folds, or a fold's training part cannot make a model.
     """
+    authors = len(np.unique(rows.author))
+    if authors < AUTHOR_FOLDS:
+        raise NotEnoughDataError(
+            "Authors for folds without a common one",
+            found=authors,
+            needed=AUTHOR_FOLDS,
+            fix="Import videos of further creators.",
+        )
     parts = []
     for train_at, test_at in GroupKFold(AUTHOR_FOLDS).split(rows.features, groups=rows.author):
         train, test = rows.take(train_at), rows.take(test_at)

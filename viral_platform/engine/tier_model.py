@@ -144,15 +144,16 @@ class TierModel:
         return bytes(self.booster.save_raw("ubj"))
 
 
-def load_booster(data: bytes, feature_names: tuple[str, ...]) -> xgb.Booster:
+def load_booster(data: bytes, feature_names: tuple[str, ...], features_version: str) -> xgb.Booster:
     """Return the booster stored by `TierModel.to_bytes`.
 
     Raises
     ------
     InputError
-        The model was trained on other features than this code builds.
+        The model was trained on other features than this code builds, or on the same names
+        with another meaning.
     """
-    if feature_names != FEATURE_NAMES:
+    if (feature_names, features_version) != (FEATURE_NAMES, FEATURES_VERSION):
         raise InputError(
             "The stored model was trained on other features than this version builds. "
             "Train again: viral run retrain_ml."
@@ -161,6 +162,12 @@ def load_booster(data: bytes, feature_names: tuple[str, ...]) -> xgb.Booster:
     booster.load_model(bytearray(data))
     booster.set_param({"nthread": 1})
     return booster
+
+
+def _scale(rows: TrainingRows) -> TierScale:
+    """Return the scale of one label per video: those seen at more horizons weigh no more."""
+    _, first = np.unique(rows.video_id, return_index=True)
+    return fit_scale(rows.engagement[first])
 
 
 def require_trainable(rows: TrainingRows) -> None:
@@ -172,7 +179,7 @@ def require_trainable(rows: TrainingRows) -> None:
             needed=MIN_TRAIN_VIDEOS,
             fix="Import further crawls of the same videos.",
         )
-    missing = set(TIERS) - set(fit_scale(rows.engagement).tiers(rows.engagement).tolist())
+    missing = set(TIERS) - set(_scale(rows).tiers(rows.engagement).tolist())
     if missing:
         raise NotEnoughDataError(
             f"Tiers present in the training part (missing: {sorted(missing)})",
@@ -193,9 +200,7 @@ def fit(rows: TrainingRows) -> TierModel:
         As `require_trainable`.
     """
     require_trainable(rows)
-    # One label per video, so that videos seen at more horizons do not weigh more in the cuts.
-    _, first = np.unique(rows.video_id, return_index=True)
-    scale = fit_scale(rows.engagement[first])
+    scale = _scale(rows)
     names, numbers = np.unique(rows.horizon, return_inverse=True)
     weights = len(rows) / (len(names) * np.bincount(numbers))
     data = xgb.DMatrix(

@@ -11,9 +11,10 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from viral_platform.engine.contracts import (
     HORIZONS,
@@ -131,7 +132,9 @@ def _inputs(seen: Sequence[_Seen]) -> dict[Horizon, _Seen]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class RowFacts:
+    """What one training row is made of, before it becomes a vector."""
+
     history: VideoHistory
     horizon: Horizon
     creator: CreatorFacts
@@ -139,7 +142,9 @@ class _Row:
     label: _Seen
 
 
-def _rows_of(history: VideoHistory, seen: list[_Seen], earlier: list[list[_Seen]]) -> list[_Row]:
+def _rows_of(
+    history: VideoHistory, seen: list[_Seen], earlier: list[list[_Seen]]
+) -> list[RowFacts]:
     rows = []
     inputs = _inputs(seen) if seen else {}
     for horizon in HORIZONS:
@@ -149,25 +154,32 @@ def _rows_of(history: VideoHistory, seen: list[_Seen], earlier: list[list[_Seen]
             continue
         creator = _creator_facts(earlier, crawl.crawled_at, crawl.followers)
         snapshot = None if horizon == "pre_publication" else crawl.snapshot
-        rows.append(_Row(history, horizon, creator, snapshot, label))
+        rows.append(RowFacts(history, horizon, creator, snapshot, label))
     return rows
 
 
-def build_rows(histories: Sequence[VideoHistory]) -> TrainingRows:
-    """Return the training rows of videos; videos without a later mature crawl give none."""
+def row_facts(histories: Sequence[VideoHistory]) -> list[RowFacts]:
+    """Return the facts of every row, oldest post first; a video without a label gives none."""
     by_author: dict[str, list[tuple[VideoHistory, list[_Seen]]]] = defaultdict(list)
     for history in sorted(histories, key=lambda item: (item.posted_at, item.video_id)):
         by_author[history.author].append((history, _usable(history)))
-    rows: list[_Row] = []
+    rows: list[RowFacts] = []
     for posts in by_author.values():
         for number, (history, seen) in enumerate(posts):
             rows += _rows_of(history, seen, [other for _, other in posts[:number]])
     rows.sort(key=lambda row: (row.history.posted_at, row.history.video_id, row.horizon))
-    return _table(rows)
+    return rows
 
 
-def _table(rows: Sequence[_Row]) -> TrainingRows:
-    vectors = [feature_vector(row.history.video, row.creator, row.snapshot) for row in rows]
+def training_vector(row: RowFacts) -> NDArray[np.float32]:
+    """Return the vector of a training row."""
+    return feature_vector(row.history.video, row.creator, row.snapshot)
+
+
+def build_rows(histories: Sequence[VideoHistory]) -> TrainingRows:
+    """Return the training rows of videos; videos without a later mature crawl give none."""
+    rows = row_facts(histories)
+    vectors = [training_vector(row) for row in rows]
     width = len(feature_vector(VideoFacts("", ()), CreatorFacts(), None))
     return TrainingRows(
         features=np.array(vectors, dtype=np.float32).reshape(len(rows), width),
@@ -187,7 +199,8 @@ def _table(rows: Sequence[_Row]) -> TrainingRows:
         author=np.array([row.history.author for row in rows], dtype=np.str_),
         video_id=np.array([row.history.video_id for row in rows], dtype=np.str_),
         posted_at=np.array(
-            [row.history.posted_at.replace(tzinfo=None) for row in rows], dtype="datetime64[us]"
+            [row.history.posted_at.astimezone(UTC).replace(tzinfo=None) for row in rows],
+            dtype="datetime64[us]",
         ),
         label_age_hours=np.array([row.label.snapshot.age_hours for row in rows], dtype=float),
     )

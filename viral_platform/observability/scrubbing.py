@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 MASK = "[scrubbed]"
 
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):([^@/\s]+)@")
 _BEARER = re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]+")
 _ASSIGNED = re.compile(
-    r"(?i)\b([\w-]*(?:token|secret|password|passwd|api_?key|dsn)[\w-]*)(\s*[=:]\s*|['\"]\s*:\s*['\"]?)"
+    r"(?i)\b([\w-]*(?:token|secret|password|passwd|api_?key|dsn)[\w-]*)(['\"]?\s*[=:]\s*['\"]?)"
     r"[^\s&'\",;]+"
 )
+_SECRET_NAME = re.compile(r"(?i)token|secret|password|passwd|api_?key|dsn|authorization|cookie")
 
 
 def scrub_text(text: str) -> str:
@@ -25,3 +27,29 @@ def scrub_text(text: str) -> str:
     text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
     text = _BEARER.sub(rf"\1 {MASK}", text)
     return _ASSIGNED.sub(rf"\1\2{MASK}", text)
+
+
+def scrub_value(value: object, *, private: frozenset[str] = frozenset()) -> object:
+    """Return `value` with every text in it scrubbed, at any depth.
+
+    What stands under a key that names a secret, or under one of `private`, is masked whole; counts
+    and other numbers stay, so that `tokens=12` can be read.
+    """
+    if isinstance(value, str):
+        return scrub_text(value)
+    if isinstance(value, Mapping):
+        return {
+            key: MASK
+            if _is_hidden(str(key), inner, private)
+            else scrub_value(inner, private=private)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [scrub_value(inner, private=private) for inner in value]
+    return value
+
+
+def _is_hidden(key: str, value: object, private: frozenset[str]) -> bool:
+    if value is None or isinstance(value, bool | int | float):
+        return False
+    return key.lower() in private or _SECRET_NAME.search(key) is not None

@@ -8,7 +8,7 @@ import sentry_sdk
 from sentry_sdk.transport import Transport
 from sentry_sdk.types import Event, Hint
 
-from viral_platform.observability.scrubbing import MASK, scrub_text
+from viral_platform.observability.scrubbing import scrub_value
 from viral_platform.settings import Settings
 
 _PRIVATE_KEYS = frozenset(
@@ -16,22 +16,9 @@ _PRIVATE_KEYS = frozenset(
 )
 
 
-def _scrub_value(value: object) -> object:
-    if isinstance(value, str):
-        return scrub_text(value)
-    if isinstance(value, dict):
-        return {
-            key: MASK if str(key).lower() in _PRIVATE_KEYS else _scrub_value(inner)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_scrub_value(inner) for inner in value]
-    return value
-
-
 def scrub_event(event: Event, _hint: Hint) -> Event:
     """Return the event without secrets, captions and handles."""
-    return cast("Event", _scrub_value(dict(event)))
+    return cast("Event", scrub_value(dict(event), private=_PRIVATE_KEYS))
 
 
 def configure_sentry(settings: Settings, *, transport: Transport | None = None) -> bool:

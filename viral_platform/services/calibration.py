@@ -20,7 +20,7 @@ from viral_platform.engine.calibration import (
     reliability_bins,
     split_pairs,
 )
-from viral_platform.engine.contracts import InputMode
+from viral_platform.engine.contracts import Horizon, InputMode
 from viral_platform.engine.errors import GateRefusedError, NotFoundError
 from viral_platform.engine.training_rows import MATURITY_HOURS
 from viral_platform.observability.logging import get_logger
@@ -44,20 +44,27 @@ class Fitted:
     reliability: list[ReliabilityBin]
 
 
-def count_pairs(database: Database, input_mode: InputMode) -> int:
-    """Return how many outcome pairs of equal age an input mode has."""
-    return len(calibration.load_pairs(database, input_mode, max_age_hours=MAX_OUTCOME_AGE_HOURS))
+def count_pairs(database: Database, input_mode: InputMode, horizon: Horizon) -> int:
+    """Return how many outcome pairs of equal age an input mode and horizon have."""
+    return len(
+        calibration.load_pairs(database, input_mode, horizon, max_age_hours=MAX_OUTCOME_AGE_HOURS)
+    )
 
 
-def fit_calibration(database: Database, input_mode: InputMode) -> Fitted:
-    """Fit on the earlier pairs of one input mode, judge on the later ones, store the candidate.
+def fit_calibration(database: Database, input_mode: InputMode, horizon: Horizon) -> Fitted:
+    """Fit on the earlier pairs of a mode and horizon, judge on the later ones, store the candidate.
+
+    Horizons are not pooled: a score before publication and one after five days of counts err in
+    different ways.
 
     Raises
     ------
     NotEnoughDataError
         Fewer than 50 pairs to fit and 100 others to judge; nothing is stored.
     """
-    pairs = calibration.load_pairs(database, input_mode, max_age_hours=MAX_OUTCOME_AGE_HOURS)
+    pairs = calibration.load_pairs(
+        database, input_mode, horizon, max_age_hours=MAX_OUTCOME_AGE_HOURS
+    )
     n_fit = split_pairs(len(pairs))
     scores = np.array([pair.raw_score for pair in pairs]) / 100
     actual = np.array([pair.actual_score for pair in pairs]) / 100
@@ -71,12 +78,13 @@ def fit_calibration(database: Database, input_mode: InputMode) -> Fitted:
         "reliability": [asdict(item) for item in reliability],
     }
     digest = hashlib.sha256(
-        f"{input_mode}:{fit.slope!r}:{fit.intercept!r}:{len(pairs)}".encode()
+        f"{input_mode}:{horizon}:{fit.slope!r}:{fit.intercept!r}:{len(pairs)}".encode()
     ).hexdigest()
     record = calibration.save_fit(
         database,
         version=f"platt-{digest[:10]}",
         input_mode=input_mode,
+        horizon=horizon,
         fit=fit,
         report=report,
         is_simulated=any(pair.is_simulated for pair in pairs),
@@ -86,7 +94,7 @@ def fit_calibration(database: Database, input_mode: InputMode) -> Fitted:
 
 
 def activate(database: Database, version: str) -> PlattRecord:
-    """Put a fit in force for its input mode.
+    """Put a fit in force for its input mode and horizon.
 
     Raises
     ------
@@ -128,6 +136,7 @@ def overview(database: Database) -> list[dict[str, Any]]:
         {
             "version": record.version,
             "input_mode": record.input_mode,
+            "horizon": record.horizon,
             "status": record.status,
             "slope": record.slope,
             "intercept": record.intercept,

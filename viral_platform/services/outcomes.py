@@ -27,7 +27,7 @@ class OutcomeReport(StrictModel):
     """
 
     analysis_id: UUID
-    views: Annotated[int, Field(ge=1)]
+    views: Annotated[Count, Field(ge=1)]
     likes: Count
     comments: Count
     shares: Count

@@ -25,6 +25,7 @@ from viral_platform.engine.contracts import (
     TrendTable,
 )
 from viral_platform.engine.errors import NotFoundError
+from viral_platform.engine.features import horizon_of
 from viral_platform.engine.normalize import normalize_handle
 from viral_platform.engine.tier_model import TierModel
 from viral_platform.observability.logging import get_logger
@@ -50,7 +51,7 @@ class _Kept:
     rules: list[Rule] | None = None
     trends: TrendTable | None = None
     model: TierModel | None = None
-    calibrations: dict[str, PlattRecord] = field(default_factory=dict)
+    calibrations: dict[tuple[str, str], PlattRecord] = field(default_factory=dict)
     simulated: bool = False
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -89,7 +90,7 @@ class PredictionService:
         kept = self._current()
         failures = dict(kept.failures)
         creator = self._guarded("creator", failures, lambda: self._creator(request))
-        platt = kept.calibrations.get(request.input_mode)
+        platt = kept.calibrations.get((request.input_mode, horizon_of(request.snapshot)))
         prediction = pipeline.predict(
             request,
             pipeline.Inputs(
@@ -178,9 +179,13 @@ class PredictionService:
 
 def _storable(request: PredictionRequest) -> PredictionRequest:
     """Return the request without the NUL characters that PostgreSQL's text cannot hold."""
-    if request.content_text is None or "\x00" not in request.content_text:
-        return request
-    return request.model_copy(update={"content_text": request.content_text.replace("\x00", "")})
+    return request.model_copy(update={name: _without_nul(value) for name, value in request})
+
+
+def _without_nul(value: object) -> object:
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    return value.replace("\x00", "") if isinstance(value, str) else value
 
 
 def _report(stage: str, error: Exception) -> None:
@@ -195,7 +200,6 @@ def _answer(
     platt: PlattRecord | None,
     seconds: float,
 ) -> PredictionAnswer:
-    calibrated = platt is not None and prediction.raw_score is not None
     return PredictionAnswer(
         id=str(uuid4()),
         created_at=datetime.now(UTC),
@@ -203,7 +207,7 @@ def _answer(
         raw_score=prediction.raw_score,
         confidence=prediction.confidence,
         confidence_label=prediction.confidence_label,
-        is_calibrated=calibrated,
+        is_calibrated=prediction.is_calibrated,
         ml_score=prediction.ml.ml_score,
         rule_score=prediction.rules.rule_score,
         trend_score=prediction.trends.trend_score,
@@ -222,7 +226,7 @@ def _answer(
         degraded=prediction.degraded,
         simulated=kept.simulated,
         model_version=prediction.ml.model_version,
-        calibration_version=platt.version if platt is not None and calibrated else None,
+        calibration_version=platt.version if platt and prediction.is_calibrated else None,
         engine_version=pipeline.ENGINE_VERSION,
         input_mode=request.input_mode,
         latency_ms=round(seconds * 1000, 3),

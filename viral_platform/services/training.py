@@ -208,7 +208,10 @@ def _as_request(facts: RowFacts) -> PredictionRequest:
 
 def report_of(record: ModelRecord) -> EvaluationReport:
     """Return the stored report of a version."""
-    return EvaluationReport.model_validate(record.report)
+    report = EvaluationReport.model_validate(record.report)
+    # JSON objects of the database come back in an order of their own.
+    ordered = {h: report.horizons[h] for h in HORIZONS if h in report.horizons}
+    return report.model_copy(update={"horizons": ordered})
 
 
 def promote(database: Database, version: str) -> ModelRecord:
@@ -243,7 +246,9 @@ def load_model(record: ModelRecord, artifacts: ArtifactStore) -> TierModel:
     names = tuple(record.sidecar["feature_names"])
     scale = record.sidecar["scale"]
     return TierModel(
-        booster=load_booster(artifacts.load(record.artifact_sha256), names),
+        booster=load_booster(
+            artifacts.load(record.artifact_sha256), names, record.sidecar["features_version"]
+        ),
         scale=TierScale(cuts=tuple(scale["cuts"]), reference=tuple(scale["reference"])),
         version=record.version,
         served=dict(record.sidecar["served"]),

@@ -26,11 +26,12 @@ class ArtifactStore:
         return self._folder / sha256[:2] / sha256
 
     def save(self, content: bytes) -> str:
-        """Store `content` and return its digest; content that is there already is left alone."""
+        """Store `content` and return its digest; a file that is there and whole is left alone."""
         sha256 = hashlib.sha256(content).hexdigest()
         target = self.path(sha256)
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != content:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            target.parent.mkdir(exist_ok=True)
             partial = target.with_suffix(f".{os.getpid()}")
             partial.write_bytes(content)
             partial.replace(target)

@@ -23,6 +23,7 @@ class PlattRecord:
 
     version: str
     input_mode: str
+    horizon: str
     slope: float
     intercept: float
     report: dict[str, Any]
@@ -79,18 +80,22 @@ def save_outcome(database: Database, outcome: Outcome) -> bool:
         return stored.one_or_none() is not None
 
 
-def load_pairs(database: Database, input_mode: str, *, max_age_hours: float) -> list[OutcomePair]:
-    """Return the pairs of one input mode from the mart `outcome_pairs`, oldest answer first.
+def load_pairs(
+    database: Database, input_mode: str, horizon: str, *, max_age_hours: float
+) -> list[OutcomePair]:
+    """Return the pairs of one input mode and horizon, oldest answer first, from `outcome_pairs`.
 
     Pairs are of equal age: outcomes measured between maturity and `max_age_hours`.
     """
     query = text(
         "select raw_score, actual_score, is_simulated from marts.outcome_pairs "
-        "where input_mode = :mode and raw_score is not null and age_hours <= :age "
+        "where input_mode = :mode and horizon = :horizon and age_hours <= :age "
         "order by created_at, analysis_id"
     )
     with database.engine.connect() as connection:
-        rows = connection.execute(query, {"mode": input_mode, "age": max_age_hours})
+        rows = connection.execute(
+            query, {"mode": input_mode, "horizon": horizon, "age": max_age_hours}
+        )
         return [OutcomePair(row[0], row[1], row[2]) for row in rows]
 
 
@@ -99,6 +104,7 @@ def save_fit(
     *,
     version: str,
     input_mode: str,
+    horizon: str,
     fit: PlattFit,
     report: Mapping[str, object],
     is_simulated: bool,
@@ -107,6 +113,7 @@ def save_fit(
     statement = insert(platt_parameters).values(
         version=version,
         input_mode=input_mode,
+        horizon=horizon,
         slope=fit.slope,
         intercept=fit.intercept,
         report=dict(report),
@@ -149,21 +156,22 @@ def list_fits(database: Database) -> list[PlattRecord]:
         return [_record(row) for row in connection.execute(query)]
 
 
-def fits_in_force(database: Database) -> dict[str, PlattRecord]:
-    """Return the fit in force of each input mode that has one."""
+def fits_in_force(database: Database) -> dict[tuple[str, str], PlattRecord]:
+    """Return the fit in force of each input mode and horizon that has one."""
     query = select(platt_parameters).where(platt_parameters.c.status == "in_force")
     with database.engine.connect() as connection:
-        return {row.input_mode: _record(row) for row in connection.execute(query)}
+        return {(row.input_mode, row.horizon): _record(row) for row in connection.execute(query)}
 
 
 def put_in_force(database: Database, record: PlattRecord) -> None:
-    """Make a fit the one in force for its input mode; the former one is retired."""
+    """Make a fit the one in force for its input mode and horizon; the former one is retired."""
     with database.engine.begin() as connection:
         connection.execute(
             update(platt_parameters)
             .where(
                 platt_parameters.c.status == "in_force",
                 platt_parameters.c.input_mode == record.input_mode,
+                platt_parameters.c.horizon == record.horizon,
                 platt_parameters.c.version != record.version,
             )
             .values(status="retired")

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event, make_url
 
 from viral_platform.engine.errors import ConfigurationError, DatabaseUnavailableError
 from viral_platform.settings import Settings
@@ -38,11 +38,21 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """The process's pool of connections, opened at the first use."""
-        return create_engine(
+        engine = create_engine(
             self._url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
         )
+        event.listen(engine, "handle_error", self._name_lost_connection)
+        return engine
+
+    def _name_lost_connection(self, context: ExceptionContext) -> None:
+        """Raise our own error for a connection that was refused or lost."""
+        error = context.original_exception
+        unreachable = context.connection is None or context.is_disconnect
+        # A failed ping is no error yet: the pool then opens a new connection.
+        if unreachable and not context.is_pre_ping and isinstance(error, psycopg.OperationalError):
+            raise DatabaseUnavailableError(_unreachable(self.safe_url)) from error
 
     @property
     def url(self) -> str:

@@ -57,7 +57,8 @@ _HASHTAGS_TO_MATCH = text(
 _SOUNDS = text(
     """
     select * from marts.trending_sounds
-    order by views_per_hour desc nulls last, total_views desc nulls last, sound_key
+    order by
+        is_generic_name, views_per_hour desc nulls last, total_views desc nulls last, sound_key
     limit :limit
     """
 )
@@ -126,7 +127,7 @@ def load_trend_table(database: Database) -> TrendTable:
 
 
 def trending_sounds(database: Database, limit: int) -> list[dict[str, object]]:
-    """Return the rows of `trending_sounds`, fastest first, those without a velocity last.
+    """Return the rows of `trending_sounds`, fastest first; generic names come last.
 
     Raises
     ------

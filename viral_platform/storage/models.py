@@ -111,7 +111,12 @@ def save_model(
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["version"],
-                set_={"trained_at": func.clock_timestamp(), "report": statement.excluded.report},
+                # The sidecar holds the verdicts that serving reads; it never parts from the report.
+                set_={
+                    "trained_at": func.clock_timestamp(),
+                    "sidecar": statement.excluded.sidecar,
+                    "report": statement.excluded.report,
+                },
             )
         )
     return get_model(database, version)

@@ -1,19 +1,20 @@
-"""Rejected items and the files that imports have seen. Why an item is rejected is decided above."""
+"""Rejected items, and the files that imports have seen. Why an item is rejected, others decide."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """A file as an import knows it. `crawled_at` serves the items that carry no crawl time."""
+    """A file as imports know it. `crawled_at` serves the items that carry no crawl time."""
 
     sha256: str
     name: str
@@ -21,9 +22,20 @@ class ImportFile:
     crawled_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class RejectedItem:
+    """An item that is not accepted: its number in the file, from 1, why, and the item as JSON."""
+
+    position: int
+    field: str
+    reason: str
+    message: str
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantinedItem:
-    """A rejected item: `position` is its number in the file, from 1, `item` as it was given."""
+    """A stored rejected item; `item` is as it was given, decoded."""
 
     id: int
     source: str
@@ -36,3 +48,104 @@ class QuarantinedItem:
     crawled_at: datetime
     quarantined_at: datetime
     resolved_at: datetime | None
+
+
+_REMEMBER = """
+insert into app.import_files (sha256, name, source, first_received_at, crawled_at, counts)
+values (%s, %s, %s, %s, %s, '{}')
+on conflict (sha256) do nothing
+"""
+
+_STORE = """
+insert into app.quarantined_items (
+    source, file_sha256, file_name, position, field, reason, message, item, crawled_at
+)
+values (%s, %s, %s, %s, %s, %s, %s, %s::json, %s)
+on conflict (file_sha256, position) do nothing
+"""
+
+_SELECT = """
+select
+    id, source, file_name, position, field, reason, message, item::text, crawled_at,
+    quarantined_at, resolved_at
+from app.quarantined_items
+"""
+
+
+def remember_file(
+    connection: psycopg.Connection, file: ImportFile, received_at: datetime
+) -> datetime:
+    """Remember a file at its first receipt; return the crawl time remembered for it.
+
+    Another import of the same file waits here until this transaction has ended.
+    """
+    connection.execute(
+        _REMEMBER, [file.sha256, file.name, file.source, received_at, file.crawled_at]
+    )
+    row = connection.execute(
+        "select crawled_at from app.import_files where sha256 = %s", [file.sha256]
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"file {file.sha256} was just stored and is not there")
+    crawled_at: datetime = row[0]
+    return crawled_at
+
+
+def store_counts(connection: psycopg.Connection, sha256: str, counts: Mapping[str, object]) -> None:
+    """Keep what the first import of a file counted."""
+    connection.execute(
+        "update app.import_files set counts = %s where sha256 = %s and counts = '{}'",
+        [Jsonb(dict(counts)), sha256],
+    )
+
+
+def store(connection: psycopg.Connection, file: ImportFile, items: Iterable[RejectedItem]) -> None:
+    """Store rejected items of a file; one that is stored already stays as it is."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            _STORE,
+            (
+                (
+                    file.source,
+                    file.sha256,
+                    file.name,
+                    item.position,
+                    item.field,
+                    item.reason,
+                    item.message,
+                    item.item,
+                    file.crawled_at,
+                )
+                for item in items
+            ),
+        )
+
+
+def unresolved(
+    connection: psycopg.Connection, *, limit: int | None = None
+) -> list[QuarantinedItem]:
+    """Return the items that were not accepted since, the oldest first."""
+    query = _SELECT + "where resolved_at is null order by id limit %s"
+    return [_item(row) for row in connection.execute(query, [limit])]
+
+
+def get(connection: psycopg.Connection, item_id: int) -> QuarantinedItem | None:
+    """Return one item, resolved or not."""
+    row = connection.execute(_SELECT + "where id = %s", [item_id]).fetchone()
+    return None if row is None else _item(row)
+
+
+def _item(row: tuple[Any, ...]) -> QuarantinedItem:
+    """Return a stored item; one that Python cannot decode (too deep, endless digits) as text."""
+    item = QuarantinedItem(*row)
+    try:
+        return replace(item, item=json.loads(row[7]))
+    except (ValueError, RecursionError):
+        return item
+
+
+def resolve(connection: psycopg.Connection, ids: Sequence[int]) -> None:
+    """Mark items as accepted."""
+    connection.execute(
+        "update app.quarantined_items set resolved_at = now() where id = any(%s)", [list(ids)]
+    )

@@ -226,6 +226,7 @@ platt_parameters = Table(
     metadata,
     Column("version", Text, primary_key=True),
     Column("input_mode", Text, nullable=False),
+    Column("horizon", Text, nullable=False),
     Column("slope", Float, nullable=False),
     Column("intercept", Float, nullable=False),
     Column("report", JSONB, nullable=False),
@@ -237,10 +238,11 @@ platt_parameters = Table(
     Index(
         "ix_platt_parameters_one_in_force",
         "input_mode",
+        "horizon",
         unique=True,
         postgresql_where=text("status = 'in_force'"),
     ),
-    comment="Platt fits by input mode with the report that judges them.",
+    comment="Platt fits by input mode and horizon with the report that judges them.",
 )
 
 analysis_results = Table(

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,17 +135,3 @@ def test_a_name_among_other_words_is_found(
 def test_a_prepared_content_gives_the_same_match(target: list[str], content: list[str]) -> None:
     name, text = " ".join(target), " ".join(content)
     assert best_match(name, prepare(text)) == best_match(name, text)
-
-
-def test_fifty_names_are_matched_with_a_caption_well_within_a_millisecond() -> None:
-    caption = "we walked through the old quarter at night with friends and family " * 3
-    names = [f"Sound number {n} of the summer mix" for n in range(49)] + ["Old Quarter"]
-    best_of = 20
-    fastest = float("inf")
-    for _ in range(best_of):
-        started = time.perf_counter()
-        prepared = prepare(caption)
-        matched = [name for name in names if best_match(name, prepared).matched]
-        fastest = min(fastest, time.perf_counter() - started)
-    assert matched == ["Old Quarter"]
-    assert fastest < 0.001

@@ -3,6 +3,7 @@
 select
     outcomes.analysis_id,
     analyses.input_mode,
+    analyses.horizon,
     analyses.raw_score,
     analyses.overall_score,
     analyses.calibration_version,

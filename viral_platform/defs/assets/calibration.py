@@ -15,7 +15,7 @@ from viral_platform.defs.common import (
 from viral_platform.defs.plots import score_reliability
 from viral_platform.defs.resources import DatabaseResource
 from viral_platform.engine.calibration import ECE_BAR
-from viral_platform.engine.contracts import InputMode
+from viral_platform.engine.contracts import HORIZONS, Horizon, InputMode
 from viral_platform.services import calibration
 
 outcomes = dg.AssetSpec(
@@ -33,6 +33,9 @@ class PlattConfig(dg.Config):
     """What the fit is for."""
 
     input_mode: str = Field("text", description="Input mode whose served scores are calibrated.")
+    horizon: str = Field(
+        "pre_publication", description="Horizon of those scores: pre_publication, early, settled."
+    )
 
 
 @dg.asset(
@@ -59,12 +62,17 @@ def platt_parameters(config: PlattConfig, database: DatabaseResource) -> dg.Mate
     only after `expected_calibration_error` has passed. Fewer than 150 pairs materialise nothing.
     """
     with nothing_made_with_reason():
-        fitted = calibration.fit_calibration(database.get(), _mode(config.input_mode))
+        fitted = calibration.fit_calibration(
+            database.get(),
+            cast("InputMode", _one_of(config.input_mode, get_args(InputMode), "input_mode")),
+            cast("Horizon", _one_of(config.horizon, HORIZONS, "horizon")),
+        )
     record, verdict = fitted.record, fitted.verdict
     return dg.MaterializeResult(
         metadata={
             "version": record.version,
             "input_mode": record.input_mode,
+            "horizon": record.horizon,
             "slope": record.slope,
             "intercept": record.intercept,
             "ece": verdict.ece,
@@ -79,13 +87,12 @@ def platt_parameters(config: PlattConfig, database: DatabaseResource) -> dg.Mate
     )
 
 
-def _mode(text: str) -> InputMode:
-    if text not in get_args(InputMode):
+def _one_of(text: str, allowed: tuple[str, ...], name: str) -> str:
+    if text not in allowed:
         raise dg.Failure(
-            f"input_mode is {text}; it must be one of {', '.join(get_args(InputMode))}.",
-            allow_retries=False,
+            f"{name} is {text}; it must be one of {', '.join(allowed)}.", allow_retries=False
         )
-    return cast("InputMode", text)
+    return text
 
 
 @dg.asset(
@@ -107,6 +114,7 @@ def calibration_in_force(database: DatabaseResource) -> dg.MaterializeResult:
         metadata={
             "version": record.version,
             "input_mode": record.input_mode,
+            "horizon": record.horizon,
             **simulated_label(is_simulated=record.is_simulated),
         },
         data_version=dg.DataVersion(record.version),

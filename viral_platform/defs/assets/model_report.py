@@ -68,7 +68,7 @@ def _horizon_row(report: HorizonReport) -> dict[str, str | int | float]:
         "RPS (95%)": _span(report.rps),
         "prior RPS": round(base.prior_rps, 4),
         "RPS gain (95%)": _span(report.rps_gain),
-        "QWK": round(report.quadratic_kappa, 3),
+        "QWK": "-" if report.quadratic_kappa is None else round(report.quadratic_kappa, 3),
         "80% interval covers": round(report.interval_coverage, 3),
         "served": "yes" if report.verdict.served else "; ".join(report.verdict.reasons),
     }

@@ -145,6 +145,7 @@ def upgrade() -> None:
         "platt_parameters",
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("input_mode", sa.Text(), nullable=False),
+        sa.Column("horizon", sa.Text(), nullable=False),
         sa.Column("slope", sa.Float(), nullable=False),
         sa.Column("intercept", sa.Float(), nullable=False),
         sa.Column("report", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -160,12 +161,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("version", name=op.f("pk_platt_parameters")),
         schema="app",
-        comment="Platt fits by input mode with the report that judges them.",
+        comment="Platt fits by input mode and horizon with the report that judges them.",
     )
     op.create_index(
         "ix_platt_parameters_one_in_force",
         "platt_parameters",
-        ["input_mode"],
+        ["input_mode", "horizon"],
         unique=True,
         schema="app",
         postgresql_where=sa.text("status = 'in_force'"),

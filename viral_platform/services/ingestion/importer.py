@@ -1,0 +1,258 @@
+"""Files into the database: each file is one transaction, and a report of what became of it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import psycopg
+
+from viral_platform.engine.errors import UnreadableFileError
+from viral_platform.observability.logging import get_logger
+from viral_platform.services.ingestion.pipeline import (
+    Batch,
+    ItemParser,
+    Source,
+    batches,
+    recognised_items,
+)
+from viral_platform.services.ingestion.readers import Export, open_export, sha256_of
+from viral_platform.storage import quarantine, videos
+from viral_platform.storage.database import Database
+from viral_platform.storage.quarantine import ImportFile, RejectedItem
+
+log = get_logger(__name__)
+
+# Rejected items wait for the end of the staging in memory up to here, then in a temporary file.
+_SPOOL_BYTES = 8 << 20
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What became of items: `received` is the sum of the other six."""
+
+    received: int = 0
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    scraper_errors: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return the seven counts by name."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+
+COUNTS = tuple(counted.name for counted in fields(Counts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReport(Counts):
+    """What became of one file's items.
+
+    `crawled_at` is the crawl time of items that carry none.
+    """
+
+    name: str
+    sha256: str
+    source: str
+    bytes: int
+    crawled_at: datetime
+    quarantined_by_reason: dict[str, int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportReport(Counts):
+    """What became of several files' items, and what the tables hold afterwards."""
+
+    videos_total: int
+    snapshots_total: int
+    seconds: float
+    files: tuple[FileReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """How files are read.
+
+    Crawl time of items that carry none: `scraped_at`, else `run_started_at`, else the first
+    receipt of the file. `crawl_zone` is the zone of crawl times that name none; None leaves it to
+    the source. A dry run counts and stores nothing.
+    """
+
+    source: Source = "auto"
+    scraped_at: datetime | None = None
+    run_started_at: datetime | None = None
+    crawl_zone: str | None = None
+    dry_run: bool = False
+
+
+_DEFAULTS = ImportOptions()
+
+
+def import_files(
+    database: Database,
+    paths: Sequence[Path],
+    options: ImportOptions = _DEFAULTS,
+    *,
+    on_progress: Progress | None = None,
+) -> ImportReport:
+    """Import files in their order, each as one transaction.
+
+    `on_progress` is called with the bytes read so far, of all files together.
+
+    Raises
+    ------
+    UnreadableFileError
+        A file cannot be read: nothing of it is stored, the files before it are, and it says so.
+    """
+    started = time.perf_counter()
+    reports: list[FileReport] = []
+    done_bytes = 0
+    for path in paths:
+        try:
+            report = import_file(
+                database, path, options, on_progress=_after(done_bytes, on_progress)
+            )
+        except UnreadableFileError as error:
+            if not reports:
+                raise
+            raise _after_others(error, reports, dry_run=options.dry_run) from error
+        reports.append(report)
+        done_bytes += report.bytes
+    with database.connect() as connection:
+        totals = videos.totals(connection)
+    return ImportReport(
+        **{name: sum(getattr(report, name) for report in reports) for name in COUNTS},
+        videos_total=totals.videos,
+        snapshots_total=totals.snapshots,
+        seconds=round(time.perf_counter() - started, 3),
+        files=tuple(reports),
+    )
+
+
+def _after(done_bytes: int, on_progress: Progress | None) -> Progress | None:
+    if on_progress is None:
+        return None
+    return lambda read_bytes: on_progress(done_bytes + read_bytes)
+
+
+def _after_others(
+    error: UnreadableFileError, reports: Sequence[FileReport], *, dry_run: bool
+) -> UnreadableFileError:
+    names = ", ".join(report.name for report in reports)
+    done = "Read before it, not stored" if dry_run else "Imported before it"
+    return UnreadableFileError(
+        error.path, error.position, error.problem, f"{error.fix} {done}: {names}."
+    )
+
+
+def import_file(
+    database: Database,
+    path: Path,
+    options: ImportOptions = _DEFAULTS,
+    *,
+    on_progress: Progress | None = None,
+) -> FileReport:
+    """Import one file in one transaction; the same file again changes nothing.
+
+    Raises
+    ------
+    UnreadableFileError
+        The file cannot be read; nothing of it is stored.
+    """
+    started = time.perf_counter()
+    with database.connect() as connection, open_export(path) as export:
+        report = _import(connection, export, options, on_progress, started)
+        if options.dry_run:
+            connection.rollback()
+    log.info(
+        "file_imported",
+        file=report.name,
+        source=report.source,
+        dry_run=options.dry_run,
+        seconds=report.seconds,
+        **report.counts(),
+    )
+    return report
+
+
+def _import(
+    connection: psycopg.Connection,
+    export: Export,
+    options: ImportOptions,
+    on_progress: Progress | None,
+    started: float,
+) -> FileReport:
+    """Stage, merge and quarantine in the connection's transaction, which the caller ends."""
+    now = datetime.now(UTC)
+    source, items = recognised_items(export, options.source)
+    first_receipt = ImportFile(
+        sha256=sha256_of(export.path), name=export.path.name, source=source, crawled_at=now
+    )
+    told = options.scraped_at or options.run_started_at
+    remembered = quarantine.remember_file(
+        connection, replace(first_receipt, crawled_at=told or now), received_at=now
+    )
+    file = replace(first_receipt, crawled_at=told or remembered)
+    parser = ItemParser(source, default_crawled_at=file.crawled_at, crawl_zone=options.crawl_zone)
+    tally = _Tally()
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+        videos.stage(
+            connection,
+            (tally.add(batch, spool, on_progress, export) for batch in batches(items, parser, now)),
+        )
+        merged = videos.merge(connection)
+        spool.seek(0)
+        quarantine.store(connection, file, map(_DECODE_REJECTED, spool))
+    report = FileReport(
+        received=tally.received,
+        **asdict(merged),
+        quarantined=tally.reasons.total(),
+        scraper_errors=tally.scraper_errors,
+        name=file.name,
+        sha256=file.sha256,
+        source=source,
+        bytes=export.path.stat().st_size,
+        crawled_at=file.crawled_at,
+        quarantined_by_reason=dict(tally.reasons.most_common()),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    quarantine.store_counts(connection, file.sha256, report.counts())
+    return report
+
+
+_ENCODE_REJECTED = msgspec.json.Encoder().encode
+_DECODE_REJECTED = msgspec.json.Decoder(RejectedItem).decode
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the batches of a file counted."""
+
+    received: int = 0
+    scraper_errors: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(
+        self, batch: Batch, spool: IO[bytes], on_progress: Progress | None, export: Export
+    ) -> bytes:
+        """Count a batch and set its rejected items aside; return its rows for staging."""
+        self.received += batch.received
+        self.scraper_errors += batch.scraper_errors
+        self.reasons.update(item.reason for item in batch.rejected)
+        spool.writelines(_ENCODE_REJECTED(item) + b"\n" for item in batch.rejected)
+        if on_progress is not None:
+            on_progress(export.bytes_read())
+        return videos.copy_block(batch.columns)

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Sequence
+
+import psutil
+import pytest
+
+from viral_platform.cli import supervisor as supervision
+from viral_platform.cli.supervisor import (
+    Child,
+    Program,
+    ProgramError,
+    StopRequestedError,
+    Supervisor,
+    stop_signals,
+)
+
+SLEEP = "import time; print('up', flush=True); time.sleep(60)"
+
+
+class Lines:
+    """What the programs wrote, and where each stood in the order."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, str]] = []
+
+    def __call__(self, name: str, line: str) -> None:
+        self.written.append((name, line))
+
+    def has(self, name: str, line: str) -> bool:
+        return (name, line) in self.written
+
+
+def program(name: str, source: str) -> Program:
+    command = [sys.executable, "-u", "-c", textwrap.dedent(source)]
+    return Program(name, command, os.environ)
+
+
+def ignore(_children: Sequence[Child]) -> None:
+    pass
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture
+def stop() -> threading.Event:
+    return threading.Event()
+
+
+def test_programs_are_stopped_in_the_reverse_order_of_their_start(
+    lines: Lines, stop: threading.Event
+) -> None:
+    source = """
+        import signal, sys, time
+        signal.signal(signal.SIGTERM, lambda *_: (print("ending"), sys.exit(0)))
+        print("up")
+        time.sleep(60)
+    """
+    with Supervisor(stop, lines, ignore) as supervisor:
+        for name in ("first", "second", "third"):
+            supervisor.start(program(name, source))
+            supervisor.wait_for(lambda name=name: lines.has(name, "up"), what=name, seconds=10)
+    ended = [name for name, line in lines.written if line == "ending"]
+    assert ended == ["third", "second", "first"]
+
+
+def test_a_program_that_ends_by_itself_is_named_with_its_exit_code_and_last_lines(
+    lines: Lines, stop: threading.Event
+) -> None:
+    with Supervisor(stop, lines, ignore) as supervisor:
+        supervisor.start(program("steady", SLEEP))
+        supervisor.start(program("broken", "print('the disk is full'); raise SystemExit(3)"))
+        with pytest.raises(ProgramError, match=r"broken ended \(exit code 3\)") as raised:
+            supervisor.watch()
+    assert "the disk is full" in str(raised.value)
+
+
+def test_a_killed_program_is_reported_with_the_signal(lines: Lines, stop: threading.Event) -> None:
+    pids: list[int] = []
+    with Supervisor(stop, lines, lambda children: pids.append(children[-1].pid)) as supervisor:
+        supervisor.start(program("victim", SLEEP))
+        os.kill(pids[0], signal.SIGKILL)
+        with pytest.raises(ProgramError, match=r"victim ended \(killed by SIGKILL\)"):
+            supervisor.watch()
+
+
+def test_the_other_programs_are_gone_after_one_has_ended(
+    lines: Lines, stop: threading.Event
+) -> None:
+    pids: list[int] = []
+    with Supervisor(stop, lines, lambda children: pids.append(children[-1].pid)) as supervisor:
+        supervisor.start(program("steady", SLEEP))
+        supervisor.start(program("broken", "raise SystemExit(1)"))
+        with pytest.raises(ProgramError, match="broken"):
+            supervisor.watch()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_program_that_ignores_sigterm_is_killed_after_the_bounded_wait(
+    lines: Lines, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "STOP_SECONDS", 0.3)
+    source = """
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("up")
+        time.sleep(60)
+    """
+    pids: list[int] = []
+    with Supervisor(stop, lines, lambda children: pids.append(children[-1].pid)) as supervisor:
+        supervisor.start(program("deaf", source))
+        supervisor.wait_for(lambda: lines.has("deaf", "up"), what="deaf", seconds=10)
+    assert not psutil.pid_exists(pids[0])
+    assert any("killed" in line for _, line in lines.written)
+
+
+def test_what_a_program_started_ends_with_it(lines: Lines, stop: threading.Event) -> None:
+    source = """
+        import subprocess, sys, time
+        print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid)
+        time.sleep(60)
+    """
+    with Supervisor(stop, lines, ignore) as supervisor:
+        supervisor.start(program("parent", source))
+        supervisor.wait_for(lambda: bool(lines.written), what="parent", seconds=10)
+    grandchild = int(lines.written[0][1])
+    # Whoever reaps orphans here may take a while, or leave the zombie.
+    assert (
+        not psutil.pid_exists(grandchild)
+        or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+    )
+
+
+def test_what_never_becomes_ready_is_named_after_the_bounded_wait(
+    lines: Lines, stop: threading.Event
+) -> None:
+    with Supervisor(stop, lines, ignore) as supervisor:
+        supervisor.start(program("steady", SLEEP))
+        with pytest.raises(ProgramError, match="the web page is not ready after 0 s"):
+            supervisor.wait_for(lambda: False, what="the web page", seconds=0.2)
+
+
+def test_a_stop_during_the_start_breaks_the_wait_off(lines: Lines, stop: threading.Event) -> None:
+    with Supervisor(stop, lines, ignore) as supervisor:
+        supervisor.start(program("steady", SLEEP))
+        threading.Timer(0.2, stop.set).start()
+        with pytest.raises(StopRequestedError):
+            supervisor.wait_for(lambda: False, what="the web page", seconds=30)
+        with pytest.raises(StopRequestedError):
+            supervisor.start(program("late", SLEEP))
+
+
+def test_a_missing_executable_is_named(lines: Lines, stop: threading.Event) -> None:
+    with (
+        Supervisor(stop, lines, ignore) as supervisor,
+        pytest.raises(ProgramError, match=r"ghost cannot be started: .*/no/such/program"),
+    ):
+        supervisor.start(Program("ghost", ["/no/such/program"], {}))
+
+
+def test_a_program_run_to_its_end_fails_with_its_last_lines(
+    lines: Lines, stop: threading.Event
+) -> None:
+    with Supervisor(stop, lines, ignore) as supervisor:
+        supervisor.run(program("parse", "print('done')"), seconds=10)
+        assert lines.has("parse", "done")
+        with pytest.raises(ProgramError, match=r"parse ended \(exit code 2\)(.|\n)*no such model"):
+            supervisor.run(program("parse", "print('no such model'); exit(2)"), seconds=10)
+
+
+def test_bytes_that_are_no_text_are_shown_and_do_not_stop_the_lines(
+    lines: Lines, stop: threading.Event
+) -> None:
+    source = r"import os; os.write(1, b'\xff\xfe\nnext\n')"
+    with Supervisor(stop, lines, ignore) as supervisor:
+        supervisor.run(program("odd", source), seconds=10)
+    assert lines.written == [("odd", "\ufffd\ufffd"), ("odd", "next")]
+
+
+def test_a_reader_of_the_lines_that_went_away_does_not_block_the_program(
+    stop: threading.Event,
+) -> None:
+    def gone(_name: str, _line: str) -> None:
+        raise BrokenPipeError
+
+    # More than a pipe holds.
+    source = "for _ in range(5000): print('x' * 100)"
+    with Supervisor(stop, gone, ignore) as supervisor:
+        supervisor.run(program("wordy", source), seconds=10)
+
+
+def test_a_program_reacts_to_sigint_although_the_supervisor_inherited_it_as_ignored() -> None:
+    """A code server that was begun with SIGINT ignored, by `viral up &`, ignored SIGTERM too."""
+    source = """
+        import os, sys
+        from viral_platform.cli.supervisor import Program, Supervisor, stop_signals
+        child = "import signal; print(signal.getsignal(signal.SIGINT).__name__)"
+        with stop_signals() as stop, Supervisor(stop, print, lambda _: None) as supervisor:
+            supervisor.run(Program("child", [sys.executable, "-c", child], os.environ), seconds=10)
+    """
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(source)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert ended.stdout.split() == ["child", "default_int_handler"], ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_for_the_stop_and_is_handled_as_before_afterwards(number: int) -> None:
+    former = signal.getsignal(number)
+    with stop_signals() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.wait(5)
+    assert signal.getsignal(number) == former
+
+
+def test_the_closing_of_the_terminal_is_ignored_under_nohup() -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.wait(0.2)
+    finally:
+        signal.signal(signal.SIGHUP, former)
