@@ -14,7 +14,6 @@ from viral_platform.settings import load_settings
 
 def build_definitions() -> dg.Definitions:
     """Return everything that the operator sees."""
-    database, artifacts = DatabaseResource(), ArtifactsResource()
     return dg.Definitions(
         assets=[
             ingestion.imported_exports,
@@ -39,10 +38,10 @@ def build_definitions() -> dg.Definitions:
             serving.prediction_job,
         ],
         resources={
-            "database": database,
-            "artifacts": artifacts,
-            "prediction": PredictionResource(database=database, artifacts=artifacts),
-            "dbt": DbtResource(database=database),
+            "database": DatabaseResource(),
+            "artifacts": ArtifactsResource(),
+            "prediction": PredictionResource(),
+            "dbt": DbtResource(),
         },
         # Six empty steps take 0.5 s in process and 10.5 s by the multiprocess default.
         executor=dg.in_process_executor,

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -62,17 +63,30 @@ def server_url() -> str:
     return url
 
 
+@contextmanager
+def cloned(server_url: str, template: str) -> Iterator[Database]:
+    """A copy of the database `template`, dropped at the end; nobody may be connected to it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}")
+    clone = Database(make_url(server_url).set(database=name))
+    yield clone
+    clone.close()
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
 @pytest.fixture
 def database(server_url: str) -> Iterator[Database]:
     """A migrated, empty database of this test alone."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {_TEMPLATE}")
-    clone = Database(make_url(server_url).set(database=name))
-    yield clone
-    clone.engine.dispose()
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with cloned(server_url, _TEMPLATE) as clone:
+        yield clone
+
+
+@pytest.fixture(scope="session")
+def clone_database(server_url: str) -> Callable[..., AbstractContextManager[Database]]:
+    """Return a function that copies a database: the empty template, or one that is named."""
+    return lambda template=_TEMPLATE: cloned(server_url, template)
 
 
 @pytest.fixture
@@ -139,5 +153,27 @@ def _simulate_histories(
                 posted_at=posted_at,
                 sound_is_original=bool(draw.integers(2)),
             )
-            videos.append(VideoHistory(f"{author:04}{post}", f"author{author}", facts, tuple(crawls)))
+            videos.append(
+                VideoHistory(f"{author:04}{post}", f"author{author}", facts, tuple(crawls))
+            )
     return videos
+
+
+@pytest.fixture
+def outcome_pairs(database: Database) -> None:
+    """The mart `outcome_pairs` as a plain view, with the columns that dbt gives it."""
+    with database.connect() as connection:
+        connection.execute("create schema marts")
+        connection.execute(
+            """
+            create view marts.outcome_pairs as
+            select
+                outcomes.analysis_id, analyses.input_mode, analyses.horizon, analyses.raw_score,
+                analyses.overall_score, analyses.calibration_version, outcomes.actual_score,
+                outcomes.age_hours, outcomes.is_simulated or analyses.is_simulated as is_simulated,
+                analyses.created_at
+            from app.outcomes
+            join app.analysis_results as analyses on outcomes.analysis_id = analyses.id
+            where analyses.raw_score is not null
+            """
+        )

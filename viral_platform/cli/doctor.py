@@ -78,13 +78,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if settings.viral_database_url is None:
         yield _socket(settings.home)
         yield _opened_folders(settings.home)
-    try:
-        database = open_database(settings)
-    except ViralPlatformError as error:
-        yield Finding("database", "problem", scrub_text(str(error)), "See the message.")
-        database = None
-    else:
-        yield Finding("database", "ok", f"{database.safe_url} answers")
+    database, finding = _database(settings)
+    yield finding
     yield from _contents(settings, database)
     yield _dbt()
     yield _manifest()
@@ -145,6 +140,15 @@ def _opened_folders(home: Path) -> Finding:
     )
 
 
+def _database(settings: Settings) -> tuple[Database | None, Finding]:
+    try:
+        database = open_database(settings)
+    except ViralPlatformError as error:
+        message = scrub_text(str(error))
+        return None, Finding("database", "problem", message, "Do what the message says.")
+    return database, Finding("database", "ok", f"{database.safe_url} answers")
+
+
 def _contents(settings: Settings, database: Database | None) -> Iterator[Finding]:
     if database is None:
         yield Finding("schema", "info", "not checked without the database")
@@ -166,7 +170,7 @@ def _schema(database: Database) -> Finding:
     try:
         revision = current_revision(database)
     except SQLAlchemyError as error:
-        return Finding("schema", "problem", scrub_text(str(error)), "See the message.")
+        return Finding("schema", "problem", scrub_text(str(error)), "Run `viral migrate`.")
     if revision != head:
         message = f"tables are at revision {revision or 'none'}, this code expects {head}"
         return Finding("schema", "problem", message, "Run `viral migrate`.")

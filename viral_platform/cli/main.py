@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+import sentry_sdk
 import typer
 from rich.markup import escape
 
@@ -94,6 +95,7 @@ def main() -> None:
     except ViralPlatformError as error:
         err.print(f"[bold red]viral:[/] {escape(scrub_text(str(error)))}", highlight=False)
         sys.exit(exit_code(error))
-    except Exception:  # noqa: BLE001  a process's edge: log, then exit 1
+    except Exception as error:  # noqa: BLE001  a process's edge: log, report, then exit 1
         get_logger(__name__).exception("unexpected_error")
+        sentry_sdk.capture_exception(error)
         sys.exit(1)

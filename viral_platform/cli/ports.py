@@ -39,8 +39,8 @@ def _holder(port: int) -> str:
     """Return the name and pid of the process that listens, as far as we may know it."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            listens = connection.status == psutil.CONN_LISTEN
-            if listens and connection.laddr.port == port and connection.pid is not None:
+            listens = connection.status == psutil.CONN_LISTEN and port in connection.laddr[1:]
+            if listens and connection.pid is not None:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass  # other users' processes are not shown to everyone

@@ -126,9 +126,13 @@ class Child:
         return f"{self.program.name} ended ({how})." + (f" Its last lines:{said}" if said else "")
 
     def stop(self) -> None:
-        """End it and whatever it started: SIGTERM, a bounded wait, then SIGKILL."""
+        """End it and whatever it started: SIGTERM, a bounded wait, then SIGKILL.
+
+        All get the signal at once: a Dagster code server waits a minute for its runs, which
+        record that they were interrupted only when they are told.
+        """
         if self._process.poll() is None:
-            self._process.terminate()
+            os.killpg(self.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=STOP_SECONDS)
         if self._process.poll() is None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from json import dumps
 
 import typer
 from rich.console import Group
@@ -31,14 +33,11 @@ from viral_platform.defs.instance import (
     write_workspace,
 )
 from viral_platform.engine.errors import ViralPlatformError
-from viral_platform.observability.logging import get_logger
 from viral_platform.observability.scrubbing import scrub_text
 from viral_platform.settings import Settings, load_settings
 from viral_platform.storage import embedded
 from viral_platform.storage.database import Database, open_database
 from viral_platform.storage.schema import current_revision, head_revision, migrate
-
-log = get_logger(__name__)
 
 PARSE_SECONDS = 120
 READY_SECONDS = 120
@@ -128,24 +127,38 @@ def _stop_database(settings: Settings) -> bool:
 
 
 def _line_writer(settings: Settings) -> WriteLine:
-    """Return what shows a program's line: behind its name, or in production as one event."""
-    if settings.viral_environment == "production":
-        return lambda name, line: log.info(
-            "program_output", program=name, line=without_colours(line)
-        )
-    colours = sys.stderr.isatty()
+    """Return what shows a program's line: behind its name, or in production as one JSON event.
+
+    LOG_LEVEL does not hide them: the programs have chosen what to write, and their tracebacks
+    are lines like all others.
+    """
+    show = _event if settings.viral_environment == "production" else _prefixed
     lock = threading.Lock()
 
     def write(name: str, line: str) -> None:
-        prefix = f"{name:<{_NAME_WIDTH}} | "
-        if colours:
-            prefix = typer.style(prefix, fg=_COLOURS.get(name))
-        text = scrub_text(line if colours else without_colours(line))
+        shown = show(name, scrub_text(line))
         with lock:
-            sys.stderr.write(f"{prefix}{text}\n")
+            sys.stderr.write(f"{shown}\n")
             sys.stderr.flush()
 
     return write
+
+
+def _event(name: str, line: str) -> str:
+    event = {
+        "timestamp": datetime.now(UTC).isoformat(),
+        "event": "program_output",
+        "program": name,
+        "line": without_colours(line),
+    }
+    return dumps(event, ensure_ascii=False)
+
+
+def _prefixed(name: str, line: str) -> str:
+    prefix = f"{name:<{_NAME_WIDTH}} | "
+    if sys.stderr.isatty():
+        return typer.style(prefix, fg=_COLOURS.get(name)) + line
+    return prefix + without_colours(line)
 
 
 @dataclass(frozen=True)

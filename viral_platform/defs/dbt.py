@@ -14,8 +14,8 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
 from viral_platform.defs.common import DATA, MODELLING
-from viral_platform.defs.resources import DatabaseResource
 from viral_platform.settings import PROJECT_ROOT, load_settings
+from viral_platform.storage.database import open_database
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 CALIBRATION_MODEL = "outcome_pairs"
@@ -42,11 +42,9 @@ class MartTranslator(DagsterDbtTranslator):
 class DbtResource(dg.ConfigurableResource[DbtCliResource]):
     """dbt's command line on this installation's database."""
 
-    database: dg.ResourceDependency[DatabaseResource]
-
     def get(self) -> DbtCliResource:
         """Return dbt with the connection in the environment that its profile reads."""
-        os.environ.update(self.database.get().process_environment())
+        os.environ.update(open_database(load_settings()).process_environment())
         return DbtCliResource(
             project_dir=project, dbt_executable=str(Path(sys.executable).with_name("dbt"))
         )

@@ -5,6 +5,7 @@ come from the environment of the process, as everywhere.
 """
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from viral_platform.services.prediction import PredictionService
 from viral_platform.settings import load_settings
@@ -13,11 +14,21 @@ from viral_platform.storage.database import Database, open_database
 
 
 class DatabaseResource(dg.ConfigurableResource[Database]):
-    """The installation's PostgreSQL, started when it is the embedded one."""
+    """The installation's PostgreSQL, started when it is the embedded one; open for one run."""
+
+    _database: Database = PrivateAttr()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Open the database."""
+        self._database = open_database(load_settings())
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Close its connections."""
+        self._database.close()
 
     def get(self) -> Database:
         """Return the database."""
-        return open_database(load_settings())
+        return self._database
 
 
 class ArtifactsResource(dg.ConfigurableResource[ArtifactStore]):
@@ -31,9 +42,19 @@ class ArtifactsResource(dg.ConfigurableResource[ArtifactStore]):
 class PredictionResource(dg.ConfigurableResource[PredictionService]):
     """The service that answers predictions, the same that API and command line call."""
 
-    database: dg.ResourceDependency[DatabaseResource]
-    artifacts: dg.ResourceDependency[ArtifactsResource]
+    _database: Database = PrivateAttr()
+    _service: PredictionService = PrivateAttr()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Open the database; the model is loaded at the first answer."""
+        settings = load_settings()
+        self._database = open_database(settings)
+        self._service = PredictionService(self._database, ArtifactStore(settings.artifacts))
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Close the database's connections."""
+        self._database.close()
 
     def get(self) -> PredictionService:
-        """Return a service; its model is loaded at its first answer."""
-        return PredictionService(self.database.get(), self.artifacts.get())
+        """Return the service."""
+        return self._service

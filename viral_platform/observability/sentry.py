@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import sentry_sdk
+from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import Transport
 from sentry_sdk.types import Event, Hint
 
@@ -24,7 +25,8 @@ def scrub_event(event: Event, _hint: Hint) -> Event:
 def configure_sentry(settings: Settings, *, transport: Transport | None = None) -> bool:
     """Start error reports when `SENTRY_DSN` is set; return whether they are on.
 
-    Local variables of frames are never sent: they hold captions and handles.
+    Local variables of frames are never sent: they hold captions and handles. Logged errors are
+    breadcrumbs and no events of their own: what is to be reported is captured where it is caught.
     """
     if settings.sentry_dsn is None:
         return False
@@ -34,7 +36,7 @@ def configure_sentry(settings: Settings, *, transport: Transport | None = None) 
         environment=settings.viral_environment,
         before_send=scrub_event,
         include_local_variables=False,
-        send_default_pii=False,
+        integrations=[LoggingIntegration(event_level=None)],
         max_request_body_size="never",
         **options,
     )

@@ -54,6 +54,12 @@ class Database:
         if unreachable and not context.is_pre_ping and isinstance(error, psycopg.OperationalError):
             raise DatabaseUnavailableError(_unreachable(self.safe_url)) from error
 
+    def close(self) -> None:
+        """Close the pool; the next use opens it again."""
+        pool = self.__dict__.pop("engine", None)
+        if pool is not None:
+            pool.dispose()
+
     @property
     def url(self) -> str:
         """The URL with its password, for drivers; never for logs."""

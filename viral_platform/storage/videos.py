@@ -282,12 +282,18 @@ def _array(texts: tuple[str, ...]) -> str:
     return '{"' + joined + '"}'
 
 
+class _ShortQueueWriter(QueuedLibpqWriter):
+    """psycopg's writer in a thread, holding no more than 8 MB for a slow server."""
+
+    QUEUE_SIZE = 64
+
+
 def stage(connection: psycopg.Connection, blocks: Iterable[bytes]) -> None:
     """Copy rows, given as blocks of `copy_block`, into this transaction's staging table."""
     with connection.cursor() as cursor:
         cursor.execute(_CREATE_STAGED)
         # The next block is made while the server takes in this one.
-        with cursor.copy(_COPY_STAGED, writer=QueuedLibpqWriter(cursor)) as copy:
+        with cursor.copy(_COPY_STAGED, writer=_ShortQueueWriter(cursor)) as copy:
             for block in blocks:
                 copy.write(block)
 

@@ -140,6 +140,21 @@ def test_what_a_program_started_ends_with_it(lines: Lines, stop: threading.Event
     )
 
 
+def test_what_a_program_started_is_told_to_end_at_once(lines: Lines, stop: threading.Event) -> None:
+    """A code server waited for its runs, which nobody had told: 15 s, and they were killed."""
+    source = """
+        import signal, subprocess, sys
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        run = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(7)); "
+        child = subprocess.Popen([sys.executable, "-uc", run + "print('up'); time.sleep(60)"])
+        print("run ended by itself with", child.wait())
+    """
+    with Supervisor(stop, lines, ignore) as supervisor:
+        supervisor.start(program("server", source))
+        supervisor.wait_for(lambda: lines.has("server", "up"), what="run", seconds=10)
+    assert lines.has("server", "run ended by itself with 7")
+
+
 def test_what_never_becomes_ready_is_named_after_the_bounded_wait(
     lines: Lines, stop: threading.Event
 ) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import shutil
 import signal
@@ -19,6 +21,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import structlog
 import typer
 from typer.testing import CliRunner
 
@@ -38,8 +41,9 @@ from viral_platform.cli import up
 from viral_platform.cli.supervisor import Program
 
 def start(settings, supervisor, write_line):
-    sleep = "import time; print('up', flush=True); time.sleep(60)"
-    supervisor.start(Program("daemon", [sys.executable, "-c", sleep], os.environ))
+    # It writes nothing: it shall outlive a supervisor that is killed, and with it the pipe.
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    supervisor.start(Program("daemon", command, os.environ))
     print("Ready", flush=True)
 
 up._start = start
@@ -60,7 +64,19 @@ def gone(pid: int) -> bool:
 
 
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def events() -> Iterator[io.StringIO]:
+    """Log events of this process, apart from what commands print, as the entry `viral` does."""
+    stream, root = io.StringIO(), logging.getLogger()
+    former = root.handlers[:], root.level
+    configure_logging(Settings(viral_environment="production", _env_file=None), stream=stream)
+    yield stream
+    structlog.reset_defaults()
+    root.handlers[:] = former[0]
+    root.setLevel(former[1])
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, events: io.StringIO) -> Iterator[Path]:
     """An installation with ports of its own, in a folder whose path fits a socket."""
     folder = Path(tempfile.mkdtemp(prefix="viral-up-"))
     webserver, code_server = free_ports(2)
@@ -181,7 +197,9 @@ def test_a_program_that_dies_ends_up_with_an_error_that_names_it(home: Path) -> 
     assert supervisor_of(home) is None
 
 
-def test_what_a_killed_supervisor_left_is_shown_by_status_and_ended_by_down(home: Path) -> None:
+def test_what_a_killed_supervisor_left_is_shown_by_status_and_ended_by_down(
+    home: Path, events: io.StringIO
+) -> None:
     with stand_in() as process:
         [child] = recorded_processes(home)
         process.kill()
@@ -192,6 +210,7 @@ def test_what_a_killed_supervisor_left_is_shown_by_status_and_ended_by_down(home
         command("down")
     assert gone(child.pid)
     assert recorded_processes(home) == []
+    assert "process_left_behind_is_ended" in events.getvalue()
 
 
 def test_a_pid_that_belongs_to_another_process_now_is_left_alone(home: Path) -> None:
@@ -269,18 +288,15 @@ def test_lines_of_programs_stand_behind_their_name_without_secrets(
     )
 
 
-def test_lines_of_programs_are_events_in_production(
+def test_lines_of_programs_are_events_in_production_whatever_the_log_level(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    production = settings.model_copy(update={"viral_environment": "production"})
-    configure_logging(production)
-    try:
-        up._line_writer(production)("daemon", "\x1b[32mrun started\x1b[0m")
-    finally:
-        configure_logging(settings)
+    """They went through the log, and at LOG_LEVEL=WARNING nobody saw a program's traceback."""
+    values = {"viral_environment": "production", "log_level": "ERROR"}
+    up._line_writer(settings.model_copy(update=values))("daemon", "\x1b[32mtoken=abc\x1b[0m")
     event = json.loads(capsys.readouterr().err)
     assert (event["event"], event["program"]) == ("program_output", "daemon")
-    assert event["line"] == "run started"
+    assert event["line"] == "token=[scrubbed]"
 
 
 @pytest.mark.slow

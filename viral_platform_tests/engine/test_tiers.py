@@ -16,8 +16,11 @@ from viral_platform.engine.tiers import (
 )
 
 RATES = st.lists(st.floats(0, 5), min_size=1, max_size=60)
-PROBABILITIES = st.lists(st.floats(0, 1), min_size=5, max_size=5).filter(sum).map(
-    lambda parts: np.array([parts]) / sum(parts)
+LEVEL = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+PROBABILITIES = (
+    st.lists(st.integers(0, 1000), min_size=5, max_size=5)
+    .filter(sum)
+    .map(lambda parts: np.array([parts]) / sum(parts))
 )
 SCALE = TierScale(cuts=(0.1, 0.2, 0.3, 0.4), reference=(0.0, 0.1, 0.2, 0.3, 0.4))
 
@@ -89,7 +92,7 @@ def test_the_expected_score_lies_between_the_outer_midpoints(probabilities: np.n
     assert 12.5 - 1e-9 <= expected_score(probabilities)[0] <= 90 + 1e-9
 
 
-@given(PROBABILITIES, st.floats(0, 1), st.floats(0, 1))
+@given(PROBABILITIES, LEVEL, LEVEL)
 def test_a_percentile_quantile_never_falls_with_its_level(
     probabilities: np.ndarray, one: float, other: float
 ) -> None:
@@ -98,9 +101,7 @@ def test_a_percentile_quantile_never_falls_with_its_level(
     assert 0 <= found[0] <= found[1] <= 100
 
 
-@pytest.mark.parametrize(
-    ("level", "percentile"), [(0.2, 55.0), (0.5, 62.5), (0.8, 70.0)]
-)
+@pytest.mark.parametrize(("level", "percentile"), [(0.2, 55.0), (0.5, 62.5), (0.8, 70.0)])
 def test_within_a_sure_tier_the_percentile_is_uniform(level: float, percentile: float) -> None:
     sure = np.array([[0.0, 0.0, 1.0, 0.0, 0.0]])
     assert percentile_quantile(sure, level)[0] == pytest.approx(percentile)

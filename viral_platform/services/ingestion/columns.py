@@ -6,7 +6,7 @@ values are converted one by one, by `values.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar, cast
 
 from viral_platform.engine.errors import ItemRejectedError
@@ -32,17 +32,22 @@ class Converter:
         self.problems: dict[int, ItemRejectedError] = {}
 
     def each(
-        self, given: Iterable[_Given], convert: Callable[[_Given], _Made | None]
+        self, given: Sequence[_Given], convert: Callable[[_Given], _Made | None]
     ) -> list[_Made | None]:
         """Return the converted values, None where one is unusable."""
-        made: list[_Made | None] = []
-        for index, value in enumerate(given):
-            try:
-                made.append(convert(value))
-            except ItemRejectedError as error:
-                self.problems.setdefault(index, error)
-                made.append(None)
-        return made
+        try:
+            return [convert(value) for value in given]
+        except ItemRejectedError:
+            return [self._one(index, value, convert) for index, value in enumerate(given)]
+
+    def _one(
+        self, index: int, value: _Given, convert: Callable[[_Given], _Made | None]
+    ) -> _Made | None:
+        try:
+            return convert(value)
+        except ItemRejectedError as error:
+            self.problems.setdefault(index, error)
+            return None
 
     def counts(self, field: str, column: list[Value]) -> list[Any]:
         """Return a column of counts."""

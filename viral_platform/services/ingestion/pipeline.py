@@ -29,7 +29,7 @@ from viral_platform.storage.videos import VideoRow
 
 Source = Literal["auto", "clockworks", "apidojo", "vn_viral"]
 
-BATCH_ITEMS = 5_000
+BATCH_ITEMS = 4_000
 BATCH_BYTES = 16 << 20
 # So many first items may be scraper errors or broken before a file's shape must be known.
 RECOGNITION_ITEMS = 1_000
@@ -115,8 +115,12 @@ class ItemParser:
         return columns, problems | {kept[index]: error for index, error in implausible.items()}
 
     def _item(self, raw: RawItem) -> Item:
+        if not isinstance(raw, bytes):
+            return self._converted(raw)
+        if self._map is not None:
+            return self._converted(_lenient(raw))
         try:
-            return self._decode(raw) if type(raw) is bytes else self._converted(raw)
+            return self._decode(raw)
         except msgspec.ValidationError as error:
             raise _wrong_type(error) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -149,10 +153,10 @@ def _wrong_type(error: msgspec.ValidationError) -> ItemRejectedError:
     return ItemRejectedError(path.rstrip("`") or "item", "wrong_type", f"{problem}.")
 
 
-def _lenient(raw: object) -> object:
+def _lenient(raw: bytes) -> object:
     """Decode JSON that holds lone surrogates, as U+FFFD; reject what is no JSON at all."""
     try:
-        decoded = json.loads(raw, parse_constant=_no_constant)  # type: ignore[arg-type]
+        decoded = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ItemRejectedError(
             "item", "invalid_json", f"The item is no JSON: {error}. Scrape it again."
@@ -248,12 +252,12 @@ def _keys(raw: RawItem) -> set[str]:
 
 def _unrecognised(export: Export, first: list[RawItem]) -> str:
     """Return the source of a file without videos; refuse one of unknown shape."""
-    if all("error" in _keys(item) for item in first):
+    if all("error" in _keys(item) for item in first) and (first or export.is_json):
         return "clockworks"
     raise export.broken(
         "item 1",
         f"none of the first {len(first)} items is of a known shape (keys: "
-        f"{', '.join(sorted(_keys(first[0]))[:8]) or 'none'})",
+        f"{', '.join(sorted(_keys(first[0]))[:8]) if first else 'none'})",
         "Give an export of clockworks, apidojo or vn_viral, or name its shape: --source.",
     )
 

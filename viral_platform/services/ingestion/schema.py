@@ -87,7 +87,7 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 
 def _lengths(texts: Sequence[Sequence[object] | None]) -> NDArray[np.float64]:
-    return np.array([0 if text is None else len(text) for text in texts], dtype=np.float64)
+    return np.fromiter(map(len, [text or () for text in texts]), np.float64, len(texts))
 
 
 def _column(*checks: pa.Check) -> pa.Column:

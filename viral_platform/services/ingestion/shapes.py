@@ -158,7 +158,7 @@ def _identity(
     own_posted_at: Callable[[Any], datetime | None],
 ) -> Columns:
     """Return the columns that say which video at which time."""
-    ids = convert.each(zip((item.id for item in items), urls, strict=True), _video_id)
+    ids = convert.each(list(zip([item.id for item in items], urls, strict=True)), _video_id)
     crawled = convert.each(items, lambda item: _crawled_at(item, reading))
 
     def posted_at(index: int) -> datetime | None:
@@ -248,13 +248,13 @@ def _hashtags(tags: Tags, caption: str) -> tuple[str, ...]:
     """Return the item's hashtags; those of the caption where the item has no list of them."""
     if tags is None:
         return extract_hashtags(caption) if "#" in caption else ()
-    names: list[Value]
+    names: Sequence[Value]
     if isinstance(tags, str):
-        names = list(tags.split(","))
+        names = tags.split(",")
     else:
         names = [tag.name if isinstance(tag, Tag) else tag for tag in tags]
-    stored = dict.fromkeys([values.hashtag(str(name)) for name in names if name is not None])
-    return tuple([tag for tag in stored if tag is not None])
+    stored = [values.hashtag(str(name)) for name in names if name is not None]
+    return tuple([tag for tag in dict.fromkeys(stored) if tag is not None])
 
 
 @dataclass(frozen=True, slots=True)

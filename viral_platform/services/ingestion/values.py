@@ -28,6 +28,8 @@ _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+", re.ASCII)
 _SHORT = re.compile(r"([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s?([KMB])", re.ASCII | re.IGNORECASE)
 _SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9}
 _ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+# A double prints 17 digits at most: one of 19 that does not end in 00 never was a double.
+_EXACT_ID = re.compile(r"[1-9][0-9]{16}(?!00)[0-9]{2}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 _CLOCK = re.compile(r"(?:([0-9]{1,3}):)?([0-9]{1,3}):([0-9]{2}(?:\.[0-9]+)?)", re.ASCII)
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -122,24 +124,22 @@ def sound_id(value: Value) -> str | None:
     >>> sound_id("7374737941841267457"), sound_id(7582653324450926000), sound_id("7.5068e+18")
     ('7374737941841267457', '~7582653324450926000', '~7506800000000000000')
     """
+    if type(value) is str and _EXACT_ID.fullmatch(value):
+        return value
     shown = text(value)
     if shown is None:
         return None
     shown = shown.strip()
-    if type(value) is str and _ID.fullmatch(shown):
-        return shown
     if not _NUMBER.fullmatch(shown):
         return shown
     number = float(shown)
     if not number.is_integer():
         return shown
-    shortest = int(Decimal(repr(number)))
+    shortest = str(int(Decimal(repr(number))))
     if abs(number) <= EXACT_INTEGERS:
-        return str(shortest)
-    # A whole number that a double cannot print was not rounded by one.
-    if type(value) is int and value != shortest:
-        return shown
-    return f"~{shortest}"
+        return shortest
+    # Digits that a double would not print were not rounded by one.
+    return shown if shown.isdigit() and shown != shortest else f"~{shortest}"
 
 
 def instant(value: Value, field: str, zone: tzinfo = UTC) -> datetime | None:
@@ -207,6 +207,6 @@ def flag(value: Value, field: str) -> bool | None:
 
 
 @lru_cache(maxsize=65_536)
-def hashtag(tag: str) -> str | None:
+def hashtag(name: str) -> str | None:
     """Return the stored form of a hashtag; a feed repeats few of them often."""
-    return normalize_hashtag(tag.replace("\x00", ""))
+    return normalize_hashtag(name.replace("\x00", ""))

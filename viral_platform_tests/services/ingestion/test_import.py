@@ -214,7 +214,8 @@ def test_items_that_postgresql_could_choke_on_are_quarantined_as_they_are(
 ) -> None:
     nasty = clockworks_item(id="n/a", text="nul \x00 surrogate \ud800 " + "x" * 1_000_000)
     import_file(database, write_items(nasty, clockworks_item(text="a\ud800\x00b")), SCRAPED)
-    assert _all(database, "select (item ->> 'id') from app.quarantined_items") == [("n/a",)]
+    ((stored,),) = _all(database, "select item::text from app.quarantined_items")
+    assert json.loads(str(stored)) == nasty
     assert _video(database, "caption") == ("a\ufffdb",)
 
 
@@ -232,7 +233,7 @@ def test_a_file_that_breaks_off_leaves_nothing_and_the_files_before_it_stay(
     good = write_items(clockworks_item(), name="good.jsonl")
     items = [clockworks_item(id=str(10**18 + i)) for i in range(6_000)]
     bad = write_bytes(good.parent / "bad.json", array(items)[:-10])
-    with pytest.raises(UnreadableFileError, match=r"item 6000: .*Imported before it: good.jsonl"):
+    with pytest.raises(UnreadableFileError, match=r"item 6000: .*Imported before it: good\.jsonl"):
         import_files(database, [good, bad, good], SCRAPED)
     assert _all(database, "select name from app.import_files") == [("good.jsonl",)]
     assert _all(database, "select count(*) from app.scraped_videos") == [(1,)]
@@ -253,7 +254,7 @@ def test_a_file_that_breaks_off_leaves_nothing_and_the_files_before_it_stay(
 def test_a_file_of_no_known_shape_is_refused(
     database: Database, tmp_path: Path, name: str, content: bytes
 ) -> None:
-    with pytest.raises(UnreadableFileError, match="item 1|row 0|byte 0"):
+    with pytest.raises(UnreadableFileError, match=r"(item|row) \d"):
         import_file(database, write_bytes(tmp_path / name, content))
 
 
@@ -342,7 +343,7 @@ def test_array_lines_and_flat_csv_of_the_real_samples_give_the_same_rows(
             {"new": 2_408, "quarantined": 1},
             {"not_a_count": 1},
         ),
-        ("apify_items_sample.json", {"new": 4}, {}),
+        ("apify_items_sample.json", {"new": 3, "duplicates": 1}, {}),
         ("apidojo_items_sample.json", {"new": 10}, {}),
     ],
 )

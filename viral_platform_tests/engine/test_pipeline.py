@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+import xgboost as xgb
+
+from viral_platform.engine import pipeline
+from viral_platform.engine.aggregate import weights
+from viral_platform.engine.calibration import PlattFit
+from viral_platform.engine.contracts import (
+    HORIZONS,
+    CreatorFacts,
+    MeasuredSnapshot,
+    PredictionRequest,
+    Rule,
+    TrendingHashtag,
+    TrendingSound,
+    TrendTable,
+)
+from viral_platform.engine.pipeline import Absent, Inputs, Prediction, StageRecorder
+from viral_platform.engine.tier_model import TierModel
+
+REQUEST = PredictionRequest(
+    content_text="Is this the calmest river? Paper Boat, 15 sec #hue",
+    snapshot=MeasuredSnapshot(age_hours=100, views=1000, likes=100, comments=5, shares=5),
+)
+RULES = [
+    Rule("question_hook", "Question Hook", "hook", "regex", "question_hook", 15, None),
+    Rule(
+        *("story_hook", "Story Hook", "hook", "regex", "story_hook", 10, None),
+        improvement_tip="Begin in the middle of something.",
+    ),
+]
+TRENDS = TrendTable(
+    sounds=[TrendingSound("1", "Paper Boat", 80.0, "rising")],
+    hashtags={"hue": TrendingHashtag("hue", 5, 10_000, 0.2)},
+)
+CREATOR = CreatorFacts(followers=1000, median_engagement=0.1, median_views=500.0, n_posts=3)
+
+
+class Errors(list[tuple[str, str]]):
+    """What the pipeline reported: stage and text of each error."""
+
+    def __call__(self, stage: str, error: Exception) -> None:
+        self.append((stage, str(error)))
+
+
+def predicted(inputs: Inputs, request: PredictionRequest = REQUEST) -> Prediction:
+    clock = itertools.count(0.0, 0.001)
+    return pipeline.predict(
+        request, inputs, clock=lambda: next(clock), on_error=lambda *_: pytest.fail("an error")
+    )
+
+
+def failing(inputs: Inputs) -> tuple[Prediction, Errors]:
+    clock, errors = itertools.count(0.0, 0.001), Errors()
+    found = pipeline.predict(REQUEST, inputs, clock=lambda: next(clock), on_error=errors)
+    return found, errors
+
+
+def statuses(prediction: Prediction) -> dict[str, str]:
+    return {stage.stage: stage.status for stage in prediction.stages}
+
+
+@pytest.fixture(scope="session")
+def served(model: TierModel) -> TierModel:
+    return replace(model, version="tier-1", served=dict.fromkeys(HORIZONS, True))
+
+
+@pytest.fixture
+def everything(served: TierModel) -> Inputs:
+    return Inputs(
+        rules=RULES,
+        trends=TRENDS,
+        creator=CREATOR,
+        model=served,
+        calibration=PlattFit(0.5, 0.3),
+    )
+
+
+def test_with_every_input_every_stage_is_done(everything: Inputs) -> None:
+    found = predicted(everything)
+    assert statuses(found) == dict.fromkeys(
+        ["creator", "rules", "trends", "ml", "calibration"], "ok"
+    )
+    assert not found.degraded
+    assert found.score_weights == weights(["ml", "rules", "trends"])
+
+
+def test_without_any_input_there_is_an_answer_with_reasons_and_no_score() -> None:
+    found = predicted(Inputs())
+    assert found.overall_score is None
+    assert found.raw_score is None
+    assert not found.degraded
+    assert {stage.stage: stage.reason for stage in found.stages} == {
+        "creator": "nothing is known of the creator",
+        "rules": "the rule library is empty",
+        "trends": "no trends were computed yet",
+        "ml": "no model was promoted yet",
+        "calibration": "no calibration is in force",
+    }
+    assert set(statuses(found).values()) == {"absent"}
+    assert set(found.score_weights.values()) == {0.0}
+    assert found.confidence_label == "LOW"
+    assert found.reasoning == ""
+
+
+@pytest.mark.parametrize(
+    ("missing", "signal"), [("rules", "rules"), ("trends", "trends"), ("model", "ml")]
+)
+def test_the_weight_of_an_absent_signal_goes_to_the_others(
+    everything: Inputs, missing: str, signal: str
+) -> None:
+    found = predicted(replace(everything, **{missing: None}))
+    assert statuses(found)[signal] == "absent"
+    assert found.score_weights[signal] == 0
+    assert math.isclose(sum(found.score_weights.values()), 1)
+    assert any(f"Missing signals: behavioral, gemini, {signal}" in w for w in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("failed", "stage"),
+    [
+        ("creator", "creator"),
+        ("rules", "rules"),
+        ("trends", "trends"),
+        ("model", "ml"),
+        ("calibration", "calibration"),
+    ],
+)
+def test_a_part_that_could_not_be_loaded_is_named_and_the_others_go_on(
+    everything: Inputs, failed: str, stage: str
+) -> None:
+    """A calibration that could not be read was in no stage, so nothing told of it."""
+    found, errors = failing(replace(everything, **{failed: None}, failures={failed: "KeyError"}))
+    assert errors == [(stage, "KeyError")]
+    assert {name for name, status in statuses(found).items() if status != "ok"} == {stage}
+    assert found.degraded
+    assert found.overall_score is not None
+
+
+def test_a_stage_that_breaks_fails_alone_and_says_nothing_of_the_inside(
+    everything: Inputs, served: TierModel
+) -> None:
+    broken = replace(served, booster=xgb.Booster())
+    found, errors = failing(replace(everything, model=broken))
+    (ml,) = [stage for stage in found.stages if stage.status == "failed"]
+    assert (ml.stage, ml.reason) == ("ml", "internal_error")
+    assert [stage for stage, _ in errors] == ["ml"]
+    assert found.ml.ml_score is None
+    assert found.score_weights == weights(["rules", "trends"])
+
+
+def test_a_calibration_that_breaks_leaves_the_raw_score(everything: Inputs) -> None:
+    nonsense = PlattFit("steep", 0.0)  # type: ignore[arg-type]
+    found, errors = failing(replace(everything, calibration=nonsense))
+    assert [stage for stage, _ in errors] == ["calibration"]
+    assert found.overall_score == found.raw_score
+    assert not found.is_calibrated
+
+
+def test_a_score_is_calibrated_only_where_a_calibration_is_given(everything: Inputs) -> None:
+    fit = PlattFit(0.5, 0.3)
+    plain, calibrated = predicted(replace(everything, calibration=None)), predicted(everything)
+    assert plain.overall_score == plain.raw_score == calibrated.raw_score
+    assert not plain.is_calibrated
+    assert calibrated.raw_score is not None
+    assert calibrated.overall_score == pytest.approx(
+        100 * fit.apply([calibrated.raw_score / 100])[0], abs=0.005
+    )
+    assert calibrated.is_calibrated
+
+
+def test_without_a_score_there_is_nothing_to_calibrate() -> None:
+    found = predicted(Inputs(calibration=PlattFit(0.5, 0.3)))
+    assert found.overall_score is None
+    assert not found.is_calibrated
+    assert found.stages[-1].reason == "there is no score to calibrate"
+
+
+def test_a_withheld_model_is_no_signal_and_says_why(everything: Inputs, served: TierModel) -> None:
+    withheld = replace(served, served={"settled": False})
+    found = predicted(replace(everything, model=withheld))
+    assert found.ml.ml_score is None
+    assert found.score_weights["ml"] == 0
+    assert found.ml.withheld_reason is not None
+    assert any(found.ml.withheld_reason in warning for warning in found.warnings)
+
+
+def test_the_model_sees_what_the_answer_shows(everything: Inputs) -> None:
+    shown = predicted(everything).feature_vector
+    assert shown["duration_seconds"] == 15
+    assert shown["log_followers"] == pytest.approx(math.log10(1001))
+    assert shown["log_engagement"] == pytest.approx(math.log10(0.125), abs=1e-4)
+    assert shown["log_save_share"] is None
+
+
+def test_an_unknown_creator_leaves_unknown_features(everything: Inputs) -> None:
+    shown = predicted(replace(everything, creator=None)).feature_vector
+    assert shown["log_followers"] is None
+    assert shown["creator_posts"] == 0
+
+
+def test_before_publication_the_horizon_says_so(everything: Inputs) -> None:
+    found = predicted(everything, PredictionRequest(content_text="calm"))
+    assert found.ml.horizon == "pre_publication"
+    assert found.ml.tier_probabilities is None
+
+
+def test_the_reasoning_names_every_present_signal_with_its_weight(everything: Inputs) -> None:
+    found = predicted(everything)
+    for name in ("ml", "rules", "trends"):
+        assert f"{name} " in found.reasoning
+        assert f"at weight {found.score_weights[name]:.2f}" in found.reasoning
+
+
+def test_rules_that_do_not_hold_become_suggestions(everything: Inputs) -> None:
+    assert any("Begin in the middle" in tip.text for tip in predicted(everything).suggestions)
+
+
+def test_a_stage_record_holds_the_time_it_took() -> None:
+    clock = iter([1.0, 1.25])
+    stages = StageRecorder(lambda: next(clock), lambda *_: None)
+    assert stages.run("rules", lambda: 7, 0) == 7
+    assert (stages.records[0].duration_ms, stages.records[0].reason) == (250, None)
+
+
+def test_a_clock_that_goes_back_gives_no_negative_time() -> None:
+    clock = iter([2.0, 1.0])
+    stages = StageRecorder(lambda: next(clock), lambda *_: None)
+    stages.run("rules", lambda: 7, 0)
+    assert stages.records[0].duration_ms == 0
+
+
+def test_an_absent_stage_returns_its_substitute_and_is_no_error() -> None:
+    def nothing() -> int:
+        raise Absent("no text")
+
+    errors = Errors()
+    stages = StageRecorder(lambda: 0.0, errors)
+    assert stages.run("rules", nothing, 3) == 3
+    assert (stages.records[0].status, stages.records[0].reason) == ("absent", "no text")
+    assert errors == []
