@@ -27,8 +27,8 @@ from viral_platform.cli.output import (
 )
 from viral_platform.cli.predict import explained
 from viral_platform.cli.run import show_step
+from viral_platform.cli.runner import RunReport, open_instance, run_job
 from viral_platform.defs.assets.serving import answers_event
-from viral_platform.defs.runner import RunReport, open_instance, run_job
 from viral_platform.engine.contracts import MeasuredSnapshot, PredictionRequest
 from viral_platform.engine.errors import GateRefusedError
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export

@@ -12,20 +12,7 @@ import sentry_sdk
 import typer
 from rich.markup import escape
 
-from viral_platform.cli import (
-    calibration,
-    demo,
-    doctor,
-    imports,
-    installation,
-    models,
-    outcomes,
-    predict,
-    quarantine,
-    run,
-    trends,
-    up,
-)
+from viral_platform.cli.commands import CommandTree
 from viral_platform.cli.output import err
 from viral_platform.engine.errors import (
     ConfigurationError,
@@ -41,6 +28,7 @@ from viral_platform.settings import load_settings
 
 app = typer.Typer(
     name="viral",
+    cls=CommandTree,
     help="How far a TikTok is likely to go, why, and what to change.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -52,22 +40,6 @@ app = typer.Typer(
 def _root() -> None:
     """How far a TikTok is likely to go, why, and what to change."""
 
-
-for commands in (
-    up,
-    doctor,
-    installation,
-    demo,
-    run,
-    imports,
-    quarantine,
-    predict,
-    outcomes,
-    models,
-    calibration,
-    trends,
-):
-    commands.register(app)
 
 _EXIT_CODES: tuple[tuple[type[ViralPlatformError], int], ...] = (
     (ConfigurationError, 2),

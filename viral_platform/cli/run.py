@@ -25,7 +25,7 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Run a Dagster job here; exit 4 when a blocking check fails or a gate refuses."""
-    from viral_platform.defs.runner import run_job  # Dagster costs 2 s; other commands need none
+    from viral_platform.cli.runner import run_job  # Dagster costs 2 s; other commands need none
 
     installation = open_installation()
     report = run_job(

@@ -40,7 +40,7 @@ PARAMETERS: dict[str, object] = {
     "nthread": 1,
     "seed": 7,
 }
-ROUNDS = 150
+ROUNDS = 80
 
 
 @dataclass(frozen=True)

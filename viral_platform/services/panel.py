@@ -30,6 +30,7 @@ from viral_platform.storage.artifacts import ArtifactStore
 from viral_platform.storage.database import Database
 
 _DERIVED_COLUMNS = frozenset({"vid_id", "current_views", "like_growth_per_hour", "time_diff_hours"})
+_UNREADABLE = (OSError, EOFError, csv.Error, ValueError, TypeError, LookupError, ArithmeticError)
 
 
 def read_panel(first: Path, second: Path, *, crawl_zone: str | None = None) -> TrainingRows:
@@ -112,38 +113,49 @@ def _derived(path: Path, histories: dict[str, VideoHistory]) -> Iterator[tuple[s
 
     Ids lost their last digits as floats, so they are joined on the rounded id; a rounded id that
     fits several videos is passed over.
+
+    Raises
+    ------
+    UnreadableFileError
+        A line lacks a figure.
     """
     by_rounded: dict[float, list[str]] = {}
     for video_id in histories:
         by_rounded.setdefault(float(video_id), []).append(video_id)
     with _open(path) as lines:
-        for row in csv.DictReader(lines):
-            candidates = by_rounded.get(float(row["vid_id"]), [])
-            if len(candidates) != 1:
-                continue
-            first = histories[candidates[0]].crawls[0]
-            hours = float(row["time_diff_hours"])
+        reader = csv.DictReader(lines)
+        try:
+            for row in reader:
+                candidates = by_rounded.get(float(row["vid_id"]), [])
+                if len(candidates) == 1:
+                    yield candidates[0], _grown(row, histories[candidates[0]].crawls[0])
+        except _UNREADABLE as error:
+            raise UnreadableFileError(
+                path,
+                f"line {reader.line_num}",
+                "a figure is missing or is no number",
+                "Correct or remove the line.",
+            ) from error
 
-            def grown(
-                count: int | None, kind: str, row: dict[str, str] = row, hours: float = hours
-            ) -> int | None:
-                growth = row[f"{kind}_growth_per_hour"]
-                if count is None or not growth:
-                    return None
-                return max(0, round(count + float(growth) * hours))
 
-            yield (
-                candidates[0],
-                CrawledCounts(
-                    crawled_at=first.crawled_at + timedelta(hours=hours),
-                    views=int(float(row["current_views"])) if row["current_views"] else None,
-                    likes=grown(first.likes, "like"),
-                    comments=grown(first.comments, "comment"),
-                    shares=grown(first.shares, "share"),
-                    saves=None,
-                    author_followers=None,
-                ),
-            )
+def _grown(row: dict[str, str], first: CrawledCounts) -> CrawledCounts:
+    hours = float(row["time_diff_hours"])
+
+    def later(count: int | None, kind: str) -> int | None:
+        growth = row[f"{kind}_growth_per_hour"]
+        if count is None or not growth:
+            return None
+        return max(0, round(count + float(growth) * hours))
+
+    return CrawledCounts(
+        crawled_at=first.crawled_at + timedelta(hours=hours),
+        views=int(float(row["current_views"])) if row["current_views"] else None,
+        likes=later(first.likes, "like"),
+        comments=later(first.comments, "comment"),
+        shares=later(first.shares, "share"),
+        saves=None,
+        author_followers=None,
+    )
 
 
 def judge_procedure(rows: TrainingRows) -> list[EvaluationReport]:

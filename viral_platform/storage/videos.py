@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString, cast
+from typing import Any, LiteralString
 
 import msgspec
 import psycopg
-from psycopg.copy import QueuedLibpqWriter
 
 
 class VideoRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -82,7 +82,7 @@ _MERGE_LOCK = 7_271_002
 # In the order of the fields of `VideoRow`.
 _STAGED_TYPES = """
     platform_video_id text collate "C" not null, crawled_at timestamptz not null,
-    posted_at timestamptz not null, source text not null, is_simulated boolean not null,
+    posted_at float8 not null, source text not null, is_simulated boolean not null,
     platform text collate "C" not null, video_url text, caption text, text_language text,
     hashtags text[] not null, duration_seconds float8, is_ad boolean, is_slideshow boolean,
     views bigint, likes bigint, comments bigint, shares bigint, saves bigint, sound_id text,
@@ -98,7 +98,8 @@ create temporary table staged_videos (
 ) on commit drop
 """
 
-# What is unknown is an empty field, and so is an empty caption.
+# What is unknown is an empty field, and so is an empty caption. `posted_at` is in Unix seconds, which
+# take half the time of a date to write.
 _COPY_STAGED = """
 copy staged_videos (
     platform_video_id, crawled_at, posted_at, source, is_simulated, platform, video_url, caption,
@@ -152,7 +153,7 @@ with written as (
     )
     select
         platform, platform_video_id, video_url, author_handle, coalesce(caption, ''),
-        text_language, posted_at,
+        text_language, to_timestamp(posted_at),
         views, likes, comments, shares, saves, hashtags, duration_seconds, sound_id, sound_name,
         sound_author, sound_is_original, is_ad, is_slideshow, source, is_simulated, crawled_at
     from staged_videos
@@ -239,8 +240,25 @@ select
 _TO_ESCAPE = re.compile(r"[\\\t\n\r]")
 _ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 _FIELDS = VideoRow.__struct_fields__
+_TEXTS = frozenset(
+    {
+        "platform_video_id",
+        "platform",
+        "source",
+        "video_url",
+        "caption",
+        "text_language",
+        "hashtags",
+        "sound_id",
+        "sound_name",
+        "sound_author",
+        "author_handle",
+        "author_id",
+        "author_display_name",
+    }
+)
 # So many lines are made at a time, which keeps their fields in the processor's cache.
-_LINES_AT_A_TIME = 500
+_LINES_AT_A_TIME = 200
 
 
 def copy_block(columns: Mapping[str, Sequence[object]]) -> bytes:
@@ -253,15 +271,16 @@ def copy_block(columns: Mapping[str, Sequence[object]]) -> bytes:
     return b"".join(lines)
 
 
-def _fields(name: str, column: Sequence[object]) -> list[str]:
-    if name == "hashtags":
-        fields = [_array(cast("tuple[str, ...]", tags)) for tags in column]
-    elif name == "crawled_at":
+def _fields(name: str, column: Sequence[Any]) -> list[str]:
+    if name == "posted_at":
+        return [str(time.timestamp()) for time in column]
+    if name == "crawled_at":
         # Most often one object throughout, whose text is made once.
         first, shown = column[0], str(column[0])
         return [shown if time is first else str(time) for time in column]
-    else:
-        fields = ["" if value is None else str(value) for value in column]
+    if name not in _TEXTS:
+        return ["" if value is None else str(value) for value in column]
+    fields = [_array(tags) for tags in column] if name == "hashtags" else [v or "" for v in column]
     joined = "".join(fields)
     if any(character in joined for character in _ESCAPES):
         return [_TO_ESCAPE.sub(_escape, field) for field in fields]
@@ -282,20 +301,17 @@ def _array(texts: tuple[str, ...]) -> str:
     return '{"' + joined + '"}'
 
 
-class _ShortQueueWriter(QueuedLibpqWriter):
-    """psycopg's writer in a thread, holding no more than 8 MB for a slow server."""
-
-    QUEUE_SIZE = 64
-
-
 def stage(connection: psycopg.Connection, blocks: Iterable[bytes]) -> None:
     """Copy rows, given as blocks of `copy_block`, into this transaction's staging table."""
     with connection.cursor() as cursor:
         cursor.execute(_CREATE_STAGED)
-        # The next block is made while the server takes in this one.
-        with cursor.copy(_COPY_STAGED, writer=_ShortQueueWriter(cursor)) as copy:
+        # The next block is made while the server takes in this one; two are held at most.
+        with cursor.copy(_COPY_STAGED) as copy, ThreadPoolExecutor(1) as sender:
+            sent = sender.submit(copy.write, b"")
             for block in blocks:
-                copy.write(block)
+                sent.result()
+                sent = sender.submit(copy.write, block)
+            sent.result()
 
 
 def merge(connection: psycopg.Connection) -> MergeCounts:

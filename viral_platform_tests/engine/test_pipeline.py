@@ -244,3 +244,9 @@ def test_an_absent_stage_returns_its_substitute_and_is_no_error() -> None:
     assert stages.run("rules", nothing, 3) == 3
     assert (stages.records[0].status, stages.records[0].reason) == ("absent", "no text")
     assert errors == []
+
+
+@pytest.mark.parametrize("mode", ["text", "tiktok_url", "video_upload"])
+def test_a_request_needs_the_field_of_its_mode(mode: str) -> None:
+    with pytest.raises(ValueError, match=f"input_mode {mode} needs its own field"):
+        PredictionRequest.model_validate({"input_mode": mode})

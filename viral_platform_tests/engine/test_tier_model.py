@@ -145,12 +145,19 @@ def test_every_horizon_counts_the_same_in_a_fit(rows: TrainingRows) -> None:
     assert np.abs(plain - drowned).mean() < 0.1
 
 
-def test_the_measured_rate_moves_a_persistent_model_most(
+def test_what_a_feature_moves_is_told_for_every_feature(
     rows: TrainingRows, model: TierModel
 ) -> None:
     found = contributions(model, rows.features[rows.horizon == "settled"])
     assert list(found) == list(FEATURE_NAMES)
-    assert max(found, key=found.__getitem__) in {"log_engagement", "log_like_share"}
+    assert min(found.values()) >= 0
+
+
+def test_a_random_caption_moves_the_model_less_than_the_creator_s_record(
+    rows: TrainingRows, model: TierModel
+) -> None:
+    found = contributions(model, rows.features[rows.horizon == "pre_publication"])
+    assert found["caption_characters"] < found["creator_log_median_engagement"]
 
 
 def test_rows_can_be_taken_by_mask_and_by_number(rows: TrainingRows) -> None:

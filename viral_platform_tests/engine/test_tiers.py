@@ -15,8 +15,9 @@ from viral_platform.engine.tiers import (
     weighted_engagement,
 )
 
-RATES = st.lists(st.floats(0, 5), min_size=1, max_size=60)
 LEVEL = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+RATE = st.integers(0, 5_000_000).map(lambda millionths: millionths / 1_000_000)
+RATES = st.lists(RATE, min_size=1, max_size=60)
 PROBABILITIES = (
     st.lists(st.integers(0, 1000), min_size=5, max_size=5)
     .filter(sum)
@@ -68,7 +69,7 @@ def test_a_rate_beyond_the_reference_has_an_end_percentile() -> None:
     assert SCALE.percentiles([-1.0, 0.0, 0.2, 0.4, 9.0]).tolist() == [0, 0, 50, 100, 100]
 
 
-@given(RATES, st.lists(st.floats(0, 5), min_size=2, max_size=20))
+@given(RATES, st.lists(RATE, min_size=2, max_size=20))
 def test_a_higher_rate_never_has_a_lower_percentile_or_tier(
     reference: list[float], rates: list[float]
 ) -> None:

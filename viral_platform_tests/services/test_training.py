@@ -306,3 +306,11 @@ def test_captions_and_tags_in_any_script_keep_the_vectors_alike(
     parity = training.check_parity(installation.database, installation.artifacts)
     assert parity.compared > 0
     assert parity.different == ()
+
+
+def test_a_caption_that_no_request_may_carry_is_not_compared(installation: Installation) -> None:
+    with installation.database.connect() as connection:
+        connection.execute("update app.scraped_videos set caption = repeat('x', 10001)")
+    training.build_training_set(installation.database, installation.artifacts)
+    parity = training.check_parity(installation.database, installation.artifacts)
+    assert (parity.compared, parity.different) == (0, ())

@@ -16,13 +16,8 @@ import psycopg
 
 from viral_platform.engine.errors import UnreadableFileError
 from viral_platform.observability.logging import get_logger
-from viral_platform.services.ingestion.pipeline import (
-    Batch,
-    ItemParser,
-    Source,
-    batches,
-    recognised_items,
-)
+from viral_platform.services.ingestion.decoding import JudgedBatch, Setting, judged_batches
+from viral_platform.services.ingestion.pipeline import Source, recognised_items
 from viral_platform.services.ingestion.readers import Export, open_export, sha256_of
 from viral_platform.storage import quarantine, videos
 from viral_platform.storage.database import Database
@@ -206,12 +201,15 @@ def _import(
         connection, replace(first_receipt, crawled_at=told or now), received_at=now
     )
     file = replace(first_receipt, crawled_at=told or remembered)
-    parser = ItemParser(source, default_crawled_at=file.crawled_at, crawl_zone=options.crawl_zone)
+    setting = Setting(source, file.crawled_at, options.crawl_zone, now)
     tally = _Tally()
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         videos.stage(
             connection,
-            (tally.add(batch, spool, on_progress, export) for batch in batches(items, parser, now)),
+            (
+                tally.add(batch, spool, on_progress, export)
+                for batch in judged_batches(items, setting)
+            ),
         )
         merged = videos.merge(connection)
         spool.seek(0)
@@ -246,7 +244,7 @@ class _Tally:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(
-        self, batch: Batch, spool: IO[bytes], on_progress: Progress | None, export: Export
+        self, batch: JudgedBatch, spool: IO[bytes], on_progress: Progress | None, export: Export
     ) -> bytes:
         """Count a batch and set its rejected items aside; return its rows for staging."""
         self.received += batch.received
@@ -255,4 +253,4 @@ class _Tally:
         spool.writelines(_ENCODE_REJECTED(item) + b"\n" for item in batch.rejected)
         if on_progress is not None:
             on_progress(export.bytes_read())
-        return videos.copy_block(batch.columns)
+        return batch.block

@@ -29,7 +29,10 @@ from viral_platform.storage.videos import VideoRow
 
 Source = Literal["auto", "clockworks", "apidojo", "vn_viral"]
 
+# Judging a frame has a cost of its own, so a batch is large; its items are decoded and converted
+# some hundred at a time, while they are in the processor's cache.
 BATCH_ITEMS = 4_000
+_ITEMS_AT_A_TIME = 400
 BATCH_BYTES = 16 << 20
 # So many first items may be scraper errors or broken before a file's shape must be known.
 RECOGNITION_ITEMS = 1_000
@@ -49,6 +52,15 @@ class Batch:
     def received(self) -> int:
         """How many items the batch was made of."""
         return length(self.columns) + len(self.rejected) + self.scraper_errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Converted items: their columns, the places they came from, and what was unusable where."""
+
+    columns: Columns
+    places: list[int]
+    problems: dict[int, ItemRejectedError]
 
 
 class ItemParser:
@@ -78,41 +90,48 @@ class ItemParser:
 
     def batch(self, raw_items: Sequence[RawItem], first_position: int, now: datetime) -> Batch:
         """Return items, of which the first has this number in its file, judged."""
-        convert = Converter()
-        decoded = convert.each(raw_items, self._item)
-        places = [
-            index
-            for index, item in enumerate(decoded)
-            if item is not None and (item.error is None or item.id is not None)
-        ]
-        problems = convert.problems
-        scraper_errors = len(raw_items) - len(places) - len(problems)
-        columns, of_rows = self._judged([decoded[place] for place in places], now)
-        problems |= {places[index]: error for index, error in of_rows.items()}
+        columns: Columns = {}
+        places: list[int] = []
+        problems: dict[int, ItemRejectedError] = {}
+        scraper_errors = 0
+        for start in range(0, len(raw_items), _ITEMS_AT_A_TIME):
+            some = raw_items[start : start + _ITEMS_AT_A_TIME]
+            part = self._part(some)
+            scraper_errors += len(some) - len(part.places) - len(part.problems)
+            places += [start + place for place in part.places]
+            problems |= {start + place: error for place, error in part.problems.items()}
+            for name, column in part.columns.items():
+                columns.setdefault(name, []).extend(column)
+        implausible = judge(columns, now)
+        problems |= {places[index]: error for index, error in implausible.items()}
         rejected = [
             RejectedItem(
-                first_position + index,
+                first_position + place,
                 error.field,
                 error.reason,
                 str(error),
-                _as_json(raw_items[index], is_json=error.reason != "invalid_json"),
+                _as_json(raw_items[place], is_json=error.reason != "invalid_json"),
             )
-            for index, error in sorted(problems.items())
+            for place, error in sorted(problems.items())
         ]
-        return Batch(columns, rejected, scraper_errors)
+        return Batch(without(columns, implausible), rejected, scraper_errors)
 
-    def _judged(
-        self, items: Sequence[Item | None], now: datetime
-    ) -> tuple[Columns, dict[int, ItemRejectedError]]:
-        """Return the plausible rows of items, and why the others are none, by index."""
-        convert = Converter()
-        columns = self._shape.columns(items, self._reading, convert)
-        problems = convert.problems
-        kept = [index for index in range(len(items)) if index not in problems]
-        columns = without(columns, problems)
-        implausible = judge(columns, now)
-        columns = without(columns, implausible)
-        return columns, problems | {kept[index]: error for index, error in implausible.items()}
+    def _part(self, raw_items: Sequence[RawItem]) -> _Part:
+        """Decode items and convert their values."""
+        decode, convert = Converter(), Converter()
+        decoded = decode.each(raw_items, self._item)
+        places = [
+            place
+            for place, item in enumerate(decoded)
+            if item is not None and (item.error is None or item.id is not None)
+        ]
+        items = [decoded[place] for place in places]
+        columns = without(self._shape.columns(items, self._reading, convert), convert.problems)
+        problems = decode.problems | {
+            places[index]: error for index, error in convert.problems.items()
+        }
+        kept = [place for place in places if place not in problems]
+        return _Part(columns, kept, problems)
 
     def _item(self, raw: RawItem) -> Item:
         if not isinstance(raw, bytes):
@@ -211,12 +230,13 @@ def recognised_items(export: Export, source: Source) -> tuple[str, Iterator[RawI
 def batches(items: Iterator[RawItem], parser: ItemParser, now: datetime) -> Iterator[Batch]:
     """Yield the judged batches of a file's items."""
     position = 1
-    for group in _grouped(items):
+    for group in grouped(items):
         yield parser.batch(group, position, now)
         position += len(group)
 
 
-def _grouped(items: Iterator[RawItem]) -> Iterator[list[RawItem]]:
+def grouped(items: Iterator[RawItem]) -> Iterator[list[RawItem]]:
+    """Yield items in groups of one batch, bounded in number and bytes."""
     group: list[RawItem] = []
     held_bytes = 0
     for item in items:
