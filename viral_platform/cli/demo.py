@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import dagster as dg
 import typer
 from rich.progress import Progress
 
@@ -28,7 +29,7 @@ from viral_platform.cli.output import (
 from viral_platform.cli.predict import explained
 from viral_platform.cli.run import show_step
 from viral_platform.cli.runner import RunReport, open_instance, run_job
-from viral_platform.defs.assets.serving import answers_event
+from viral_platform.defs.assets.serving import answers_event, outcomes_event
 from viral_platform.engine.contracts import MeasuredSnapshot, PredictionRequest
 from viral_platform.engine.errors import GateRefusedError
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
@@ -59,9 +60,16 @@ class _Story:
     runs: list[RunReport] = field(default_factory=list)
 
     def day(self, number: float) -> datetime:
+        """Return the instant so many days after the feed's start."""
         return FEED.start_at + timedelta(days=number)
 
+    def tell(self, event: dg.AssetMaterialization) -> None:
+        """Show the operator what the service wrote outside a run."""
+        instance = open_instance(self.installation.settings, self.installation.database)
+        instance.report_runless_asset_event(event)
+
     def job(self, name: str, config: dict[str, object] | None = None) -> RunReport:
+        """Run a job and keep its report; a failure is told and the story goes on."""
         report = run_job(
             name,
             self.installation.settings,
@@ -156,8 +164,7 @@ def _predict(
             answer = service.predict(request, batch_id="demo")
             ids.append(answer.id)
             answers.append(answer)
-    instance = open_instance(story.installation.settings, story.installation.database)
-    instance.report_runless_asset_event(answers_event(answers))
+    story.tell(answers_event(answers))
     return ids
 
 
@@ -181,6 +188,7 @@ def _report_outcomes(story: _Story, posts: Sequence[SimulatedPost], ids: Sequenc
                 )
             )
     added = outcomes.add_outcomes(story.installation.database, reports)
+    story.tell(outcomes_event(added.added, is_simulated=True))
     err.print(f"{added.added} outcomes measured")
 
 

@@ -167,12 +167,12 @@ def judge_procedure(rows: TrainingRows) -> list[EvaluationReport]:
 def judge_champion(
     database: Database, artifacts: ArtifactStore, rows: TrainingRows
 ) -> EvaluationReport:
-    """Return the champion judged on a panel; videos that it was trained on are left out.
+    """Return the champion judged on a panel, without the authors that it was trained on.
 
     Raises
     ------
     NotEnoughDataError
-        There is no champion, or it has seen every video of the panel.
+        There is no champion, or it has seen every author of the panel.
     """
     record = models.champion(database)
     if record is None:
@@ -180,10 +180,10 @@ def judge_champion(
             "Champion models", found=0, needed=1, fix="Train one: viral run retrain_ml."
         )
     train, _ = splits.split_by_time(load_training_rows(record.data_sha256, artifacts))
-    unseen = rows.take(~np.isin(rows.video_id, train.video_id))
+    unseen = rows.take(~np.isin(rows.author, train.author))
     if not len(unseen):
         raise NotEnoughDataError(
-            "Videos of the panel that the champion was not trained on",
+            "Videos of the panel whose authors the champion was not trained on",
             found=0,
             needed=1,
             fix="Use --refit to judge the fitting procedure by cross-validation.",

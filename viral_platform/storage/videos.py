@@ -98,8 +98,8 @@ create temporary table staged_videos (
 ) on commit drop
 """
 
-# What is unknown is an empty field, and so is an empty caption. `posted_at` is in Unix seconds, which
-# take half the time of a date to write.
+# What is unknown is an empty field, and so is an empty caption. `posted_at` is in Unix seconds,
+# which take half the time of a date to write.
 _COPY_STAGED = """
 copy staged_videos (
     platform_video_id, crawled_at, posted_at, source, is_simulated, platform, video_url, caption,

@@ -515,6 +515,7 @@ def test_outcome_pairs_hold_each_scored_analysis_with_its_outcome(marts: Marts) 
     assert pairs[CALIBRATED] == {
         "analysis_id": CALIBRATED,
         "input_mode": "text",
+        "horizon": "pre_publication",
         "raw_score": 60.0,
         "overall_score": 55.0,
         "calibration_version": "platt-1",

@@ -163,11 +163,11 @@ def test_the_engine_gets_a_bounded_number_of_sounds_and_hashtags(
     assert set(table.hashtags) == {"busy", "calm"}
 
 
-def test_sounds_are_listed_fastest_first_and_those_without_velocity_last(
+def test_sounds_are_listed_fastest_first_and_generic_names_last(
     filled: Database,
 ) -> None:
     listed = [row["sound_key"] for row in marts.trending_sounds(filled, 10)]
-    assert listed == ["generic", "nameless", "fast twin", "slow twin", "name:lantern", "still"]
+    assert listed == ["nameless", "fast twin", "slow twin", "name:lantern", "still", "generic"]
     assert len(marts.trending_sounds(filled, 2)) == 2
 
 

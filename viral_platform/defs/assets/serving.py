@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, ValidationError
 
-from viral_platform.defs.common import DATA, INPUT_UNUSABLE
+from viral_platform.defs.common import DATA, INPUT_UNUSABLE, simulated_label
 from viral_platform.defs.resources import PredictionResource
 from viral_platform.engine.contracts import PredictionAnswer, PredictionRequest
 
@@ -37,8 +37,16 @@ def answers_event(answers: list[PredictionAnswer]) -> dg.AssetMaterialization:
             "degraded": sum(answer.degraded for answer in answers),
             "calibrated": sum(answer.is_calibrated for answer in answers),
             "mean_score": sum(scores) / len(scores) if scores else float("nan"),
-            "data": "SIMULATED feed" if any(a.simulated for a in answers) else "real crawls",
+            **simulated_label(is_simulated=any(answer.simulated for answer in answers)),
         },
+    )
+
+
+def outcomes_event(added: int, *, is_simulated: bool) -> dg.AssetMaterialization:
+    """Return the event that shows a batch of measured outcomes to the operator."""
+    return dg.AssetMaterialization(
+        asset_key="outcomes",
+        metadata={"added": added, **simulated_label(is_simulated=is_simulated)},
     )
 
 

@@ -12,9 +12,9 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from typing import BinaryIO, Self, cast
 
@@ -68,11 +68,13 @@ class Judge:
     def judged(self, request: _Request) -> JudgedBatch:
         """Return what becomes of the items."""
         batch = self._parser.batch(request.items, request.first_position, self._now)
-        block = copy_block(batch.columns) if batch.columns else b""
+        block = copy_block(batch.columns)
         return JudgedBatch(batch.received, batch.scraper_errors, batch.rejected, block)
 
 
-def judged_batches(items: Iterator[RawItem], setting: Setting) -> Iterator[JudgedBatch]:
+def judged_batches(
+    items: Iterator[RawItem], setting: Setting
+) -> Generator[JudgedBatch, None, None]:
     """Yield a file's batches in their order."""
     judge = Judge(setting)
     waiting: deque[JudgedBatch | Future[JudgedBatch]] = deque()
@@ -124,7 +126,8 @@ class _SecondProcess:
         self._process.kill()
         self._thread.shutdown()
         self._process.wait()
-        self._input.close()
+        with suppress(BrokenPipeError):
+            self._input.close()
         self._output.close()
 
     def is_free(self) -> bool:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -204,13 +205,9 @@ def _import(
     setting = Setting(source, file.crawled_at, options.crawl_zone, now)
     tally = _Tally()
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
-        videos.stage(
-            connection,
-            (
-                tally.add(batch, spool, on_progress, export)
-                for batch in judged_batches(items, setting)
-            ),
-        )
+        with closing(judged_batches(items, setting)) as judged:
+            blocks = (tally.add(batch, spool, on_progress, export) for batch in judged)
+            videos.stage(connection, blocks)
         merged = videos.merge(connection)
         spool.seek(0)
         quarantine.store(connection, file, map(_DECODE_REJECTED, spool))
