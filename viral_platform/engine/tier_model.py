@@ -21,7 +21,7 @@ from viral_platform.engine.tiers import (
     TierScale,
     expected_score,
     fit_scale,
-    percentile_quantile,
+    percentile_of_one,
 )
 
 INTERVAL_LEVEL = 0.8
@@ -124,16 +124,17 @@ class TierModel:
                 withheld_reason=f"horizon {horizon} of model {self.version} {state}",
             )
         probabilities = self.probabilities(vector)
+        one = probabilities[0].tolist()
         tail = (1 - INTERVAL_LEVEL) / 2
         return MlResult(
             horizon=horizon,
-            ml_score=round(float(expected_score(probabilities)[0]), 1),
+            ml_score=round(expected_score(one), 1),
             tier_probabilities=None
             if horizon == "pre_publication"
-            else dict(zip(TIERS, probabilities[0].tolist(), strict=True)),
+            else dict(zip(TIERS, one, strict=True)),
             interval=ScoreInterval(
-                low=round(float(percentile_quantile(probabilities, tail)[0]), 1),
-                high=round(float(percentile_quantile(probabilities, 1 - tail)[0]), 1),
+                low=round(percentile_of_one(one, tail), 1),
+                high=round(percentile_of_one(one, 1 - tail), 1),
                 level=INTERVAL_LEVEL,
             ),
             model_version=self.version,

@@ -6,6 +6,7 @@ predicted does not belong here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,9 @@ IntArray = NDArray[np.int64]
 
 CUT_QUANTILES = (0.25, 0.50, 0.75, 0.90)
 # Centres of the tiers' score ranges, as the replaced system shows them.
-MIDPOINTS = np.array([12.5, 35.0, 55.0, 72.5, 90.0])
+MIDPOINTS = (12.5, 35.0, 55.0, 72.5, 90.0)
 # Percentiles between which each tier lies, by the cuts.
-PERCENTILE_BORDERS = np.array([0.0, 25.0, 50.0, 75.0, 90.0, 100.0])
+PERCENTILE_BORDERS = (0.0, 25.0, 50.0, 75.0, 90.0, 100.0)
 REFERENCE_POINTS = 201
 
 
@@ -81,21 +82,32 @@ def fit_scale(engagement: ArrayLike) -> TierScale:
     )
 
 
-def expected_score(probabilities: FloatArray) -> FloatArray:
-    """Return the sum over tiers of p(tier) x midpoint. Shape (n, 5) gives (n,), 12.5 to 90."""
-    return np.asarray(probabilities @ MIDPOINTS, dtype=float)
+def expected_score(probabilities: Sequence[float]) -> float:
+    """Return the sum over tiers of p(tier) x midpoint of one forecast, 12.5 to 90."""
+    return sum(p * midpoint for p, midpoint in zip(probabilities, MIDPOINTS, strict=True))
+
+
+def percentile_of_one(probabilities: Sequence[float], level: float) -> float:
+    """Return the percentile below which a share `level` of one predicted distribution lies.
+
+    Within a tier the percentile is taken as uniform. `probabilities` holds five shares that sum
+    to 1, `level` lies in 0 to 1; the result in 0 to 100.
+
+    >>> percentile_of_one([0.5, 0.5, 0.0, 0.0, 0.0], 0.75)
+    37.5
+    """
+    cumulated = 0.0
+    for tier, probability in enumerate(probabilities):
+        if probability > 0 and cumulated + probability >= level:
+            low, high = PERCENTILE_BORDERS[tier : tier + 2]
+            return low + (high - low) * (level - cumulated) / probability
+        cumulated += probability
+    return PERCENTILE_BORDERS[-1]
 
 
 def percentile_quantile(probabilities: FloatArray, level: float) -> FloatArray:
-    """Return the percentile below which a share `level` of the predicted distribution lies.
-
-    Within a tier the percentile is taken as uniform. Shape (n, 5) gives (n,), 0 to 100.
-    """
-    cumulated = np.concatenate(
-        [np.zeros((len(probabilities), 1)), np.cumsum(probabilities, axis=1)], axis=1
-    )
-    cumulated[:, -1] = 1.0
-    return np.array([float(np.interp(level, row, PERCENTILE_BORDERS)) for row in cumulated])
+    """Return `percentile_of_one` of each row. Shape (n, 5) gives (n,), 0 to 100."""
+    return np.array([percentile_of_one(row, level) for row in probabilities.tolist()])
 
 
 def class_shares(tiers: ArrayLike) -> dict[int, float]:

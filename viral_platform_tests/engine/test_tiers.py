@@ -85,12 +85,13 @@ def test_percentiles_lie_between_0_and_100(reference: list[float]) -> None:
 
 
 def test_the_score_of_a_sure_tier_is_its_midpoint() -> None:
-    assert expected_score(np.eye(5)).tolist() == MIDPOINTS.tolist() == [12.5, 35, 55, 72.5, 90]
+    sure = [expected_score(row) for row in np.eye(5).tolist()]
+    assert sure == list(MIDPOINTS) == [12.5, 35, 55, 72.5, 90]
 
 
 @given(PROBABILITIES)
 def test_the_expected_score_lies_between_the_outer_midpoints(probabilities: np.ndarray) -> None:
-    assert 12.5 - 1e-9 <= expected_score(probabilities)[0] <= 90 + 1e-9
+    assert 12.5 - 1e-9 <= expected_score(probabilities[0].tolist()) <= 90 + 1e-9
 
 
 @given(PROBABILITIES, LEVEL, LEVEL)
