@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Group
+from rich.table import Table
 
 from viral_platform.cli.output import JsonFlag, emit, open_installation, table
 from viral_platform.engine.contracts import TIERS
@@ -92,12 +95,15 @@ def evaluate(
 ) -> None:
     """Judge the champion on two crawls of the same videos, or refit and judge on them alone."""
     rows = panel.read_panel(*panel_files, crawl_zone=crawl_zone)
+    other = None if crawl_zone else panel.other_zone_rows(*panel_files, rows)
     if refit:
-        reports = panel.judge_procedure(rows)
+        judge = panel.judge_procedure
     else:
         installation = open_installation()
         artifacts = ArtifactStore(installation.settings.artifacts)
-        reports = [panel.judge_champion(installation.database, artifacts, rows)]
+        judge = partial(panel.judge_champion, installation.database, artifacts)
+    reports = judge(rows)
+    other_reports = [] if other is None else judge(other)
     emit(
         {
             "first": panel_files[0].name,
@@ -105,10 +111,42 @@ def evaluate(
             "crawl_zone": crawl_zone or "as the column map says",
             "videos": rows.videos,
             "reports": [report.model_dump(mode="json") for report in reports],
+            "other_zone": {
+                "crawl_zone": panel.OTHER_ZONE,
+                "reports": [report.model_dump(mode="json") for report in other_reports],
+            }
+            if other_reports
+            else None,
         },
         as_json=json,
-        human=lambda: Group(*(line for report in reports for line in rendered(report))),
+        human=lambda: Group(
+            *(line for report in reports for line in rendered(report)),
+            *_zone_effect(reports, other_reports),
+        ),
     )
+
+
+def _zone_effect(
+    reports: Sequence[EvaluationReport], other_reports: Sequence[EvaluationReport]
+) -> list[Table]:
+    """Return what another reading of crawl times that state no zone does to the figures."""
+    lines = [
+        {
+            "split": report.split,
+            "horizon": horizon,
+            "as assumed": f"{_span(figures.accuracy)}, n={figures.n:,}",
+            f"as {panel.OTHER_ZONE}": f"{_span(moved.accuracy)}, n={moved.n:,}",
+            "persistence": _span(figures.baselines.persistence_accuracy),
+            f"persistence as {panel.OTHER_ZONE}": _span(moved.baselines.persistence_accuracy),
+            "recalls": _by_tier(figures.recall),
+            f"recalls as {panel.OTHER_ZONE}": _by_tier(moved.recall),
+        }
+        for report, other in zip(reports, other_reports, strict=False)
+        for horizon, figures in report.horizons.items()
+        if (moved := other.horizons.get(horizon)) is not None
+    ]
+    title = "Accuracy when crawl times, whose zone is not stated, are read in another zone"
+    return [table(title, lines, list(lines[0]))] if lines else []
 
 
 def rendered(report: EvaluationReport) -> list[Any]:
@@ -144,14 +182,18 @@ def _figures(report: HorizonReport) -> dict[str, object]:
         "baseline: creator median": None
         if creator is None
         else f"{creator:.3f} (n={base.creator_median_n:,})",
-        "recall, tiers 1 to 5": " ".join(f"{report.recall[tier]:.2f}" for tier in TIERS),
-        "precision, tiers 1 to 5": " ".join(f"{report.precision[tier]:.2f}" for tier in TIERS),
+        "recall, tiers 1 to 5": _by_tier(report.recall),
+        "precision, tiers 1 to 5": _by_tier(report.precision),
         "RPS (prior)": f"{report.rps.value:.4f} ({base.prior_rps:.4f})",
         "RPS gain, 95%": _span(report.rps_gain),
         "quadratic kappa": report.quadratic_kappa,
         f"{report.interval_level:.0%} interval covers": f"{report.interval_coverage:.3f}",
         "served": "yes" if report.verdict.served else "no: " + "; ".join(report.verdict.reasons),
     }
+
+
+def _by_tier(figures: Mapping[int, float]) -> str:
+    return " ".join(f"{figures[tier]:.2f}" for tier in TIERS)
 
 
 def _span(figure: Interval | None) -> str | None:

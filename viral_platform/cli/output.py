@@ -22,8 +22,11 @@ from viral_platform.settings import Settings, load_settings
 from viral_platform.storage.database import Database, open_database
 from viral_platform.storage.schema import migrate
 
-out = Console()
-err = Console(stderr=True)
+# A pipe has no width of its own; rich's 80 columns would cut names and figures.
+_PIPE_WIDTH = 160
+
+out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 

@@ -29,6 +29,8 @@ from viral_platform.storage import models
 from viral_platform.storage.artifacts import ArtifactStore
 from viral_platform.storage.database import Database
 
+OTHER_ZONE = "UTC"
+
 _DERIVED_COLUMNS = frozenset({"vid_id", "current_views", "like_growth_per_hour", "time_diff_hours"})
 _UNREADABLE = (OSError, EOFError, csv.Error, ValueError, TypeError, LookupError, ArithmeticError)
 
@@ -158,6 +160,19 @@ def _grown(row: dict[str, str], first: CrawledCounts) -> CrawledCounts:
     )
 
 
+def other_zone_rows(first: Path, second: Path, assumed: TrainingRows) -> TrainingRows | None:
+    """Return the panel read with crawl times in UTC, None when their zone was not assumed.
+
+    A source that states no zone is read in the zone that its column map names; a figure that
+    moves with it has to be shown.
+    """
+    in_utc = read_panel(first, second, crawl_zone=OTHER_ZONE)
+    same = len(in_utc) == len(assumed) and np.array_equal(
+        in_utc.label_age_hours, assumed.label_age_hours
+    )
+    return None if same else in_utc
+
+
 def judge_procedure(rows: TrainingRows) -> list[EvaluationReport]:
     """Return the whole fitting procedure judged by author groups and by time on `rows` alone."""
     _, by_time = splits.judge_by_time(rows)
@@ -166,7 +181,7 @@ def judge_procedure(rows: TrainingRows) -> list[EvaluationReport]:
 
 def judge_champion(
     database: Database, artifacts: ArtifactStore, rows: TrainingRows
-) -> EvaluationReport:
+) -> list[EvaluationReport]:
     """Return the champion judged on a panel, without the authors that it was trained on.
 
     Raises
@@ -189,4 +204,4 @@ def judge_champion(
             fix="Use --refit to judge the fitting procedure by cross-validation.",
         )
     model = load_model(record, artifacts)
-    return report(apply_model(model, train, unseen), split="panel", train=train)
+    return [report(apply_model(model, train, unseen), split="panel", train=train)]

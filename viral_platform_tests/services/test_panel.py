@@ -12,7 +12,12 @@ from viral_platform.engine.splits import split_by_time
 from viral_platform.engine.tier_model import TrainingRows
 from viral_platform.engine.training_rows import VideoHistory, build_rows
 from viral_platform.services import training
-from viral_platform.services.panel import judge_champion, judge_procedure, read_panel
+from viral_platform.services.panel import (
+    judge_champion,
+    judge_procedure,
+    other_zone_rows,
+    read_panel,
+)
 from viral_platform.storage import models
 from viral_platform.storage.artifacts import ArtifactStore
 from viral_platform.storage.database import Database
@@ -71,6 +76,19 @@ def test_two_crawls_give_an_input_and_a_later_label(first: Path, tmp_path: Path)
     assert rows.input_engagement[0] == pytest.approx(150 / 1000)
 
 
+def test_a_zone_that_was_assumed_is_read_the_other_way_too(first: Path, tmp_path: Path) -> None:
+    second = write(tmp_path / "second.csv", HEADER, line(ID, "2025-06-06 12:00:00"))
+    assumed = read_panel(first, second)
+    other = other_zone_rows(first, second, assumed)
+    assert other is not None
+    assert (other.label_age_hours - assumed.label_age_hours).tolist() == [7.0, 7.0]
+
+
+def test_a_zone_that_is_utc_has_no_other_reading(first: Path, tmp_path: Path) -> None:
+    second = write(tmp_path / "second.csv", HEADER, line(ID, "2025-06-06 12:00:00"))
+    assert other_zone_rows(first, second, read_panel(first, second, crawl_zone="UTC")) is None
+
+
 def test_videos_without_a_common_one_are_no_panel(first: Path, tmp_path: Path) -> None:
     second = write(tmp_path / "second.csv", HEADER, line(OTHER_ID, "2025-06-06 12:00:00"))
     with pytest.raises(NotEnoughDataError, match=r"both first\.csv and second\.csv"):
@@ -118,16 +136,17 @@ def test_a_second_file_that_is_missing_is_named(first: Path, tmp_path: Path) -> 
         read_panel(first, tmp_path / "gone.csv")
 
 
-def test_the_champion_is_judged_on_videos_that_it_was_not_trained_on(
+def test_the_champion_is_judged_on_authors_that_it_was_not_trained_on(
     installation: Installation,
 ) -> None:
     training.promote(installation.database, installation.version)
     record = models.get_model(installation.database, installation.version)
     rows = training.load_training_rows(record.data_sha256, installation.artifacts)
-    report = judge_champion(installation.database, installation.artifacts, rows)
+    (report,) = judge_champion(installation.database, installation.artifacts, rows)
     train, _ = split_by_time(rows)
+    unseen = rows.take(~np.isin(rows.author, train.author))
     assert report.split == "panel"
-    assert report.test_videos == rows.videos - train.videos
+    assert report.test_videos == unseen.videos
     assert report.horizons["settled"].accuracy.value > 0.6
 
 

@@ -26,7 +26,7 @@ from viral_platform.storage.quarantine import RejectedItem
 from viral_platform.storage.videos import copy_block
 
 # The second process needs a second to start: a shorter file is done by then.
-ALONE_UP_TO_ITEMS = 20_000
+ALONE_UP_TO_ITEMS = 8_000
 # So many batches may wait for one before them that the second process still has.
 _MOST_WAITING = 4
 
