@@ -12,21 +12,23 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 import msgspec
 
 from viral_platform.services.ingestion.pipeline import ItemParser, grouped
-from viral_platform.services.ingestion.readers import RawItem
+from viral_platform.services.ingestion.readers import Export, RawItem
 from viral_platform.storage.quarantine import RejectedItem
 from viral_platform.storage.videos import copy_block
 
-# The second process needs a second to start: a shorter file is done by then.
-ALONE_UP_TO_ITEMS = 8_000
+# The second process needs a second to start: a file with less content is done by then.
+LONG_FILE_BYTES = 32 << 20
+# Exports compress to a fifth.
+_GZIP_RATIO = 5
 # So many batches may wait for one before them that the second process still has.
 _MOST_WAITING = 4
 
@@ -49,7 +51,9 @@ class JudgedBatch(msgspec.Struct, frozen=True):
     block: bytes
 
 
-class _Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True):
+    """Items to judge; the first has this number in its file."""
+
     first_position: int
     items: list[RawItem]
 
@@ -65,35 +69,47 @@ class Judge:
             crawl_zone=setting.crawl_zone,
         )
 
-    def judged(self, request: _Request) -> JudgedBatch:
+    def judged(self, request: Request) -> JudgedBatch:
         """Return what becomes of the items."""
         batch = self._parser.batch(request.items, request.first_position, self._now)
         block = copy_block(batch.columns)
         return JudgedBatch(batch.received, batch.scraper_errors, batch.rejected, block)
 
 
+@contextmanager
+def second_process(export: Export) -> Iterator[SecondProcess | None]:
+    """Start a second process when the file is long and there is a processor for it."""
+    content_bytes = export.size * (_GZIP_RATIO if export.is_gzip else 1)
+    if content_bytes < LONG_FILE_BYTES or (os.cpu_count() or 1) < 2:
+        yield None
+        return
+    process = SecondProcess()
+    try:
+        yield process
+    finally:
+        process.close()
+
+
 def judged_batches(
-    items: Iterator[RawItem], setting: Setting
-) -> Generator[JudgedBatch, None, None]:
+    items: Iterator[RawItem], setting: Setting, second: SecondProcess | None
+) -> Iterator[JudgedBatch]:
     """Yield a file's batches in their order."""
     judge = Judge(setting)
     waiting: deque[JudgedBatch | Future[JudgedBatch]] = deque()
-    second: _SecondProcess | None = None
     position = 1
-    with ExitStack() as stack:
-        for group in grouped(items):
-            request = _Request(position, group)
-            if second is None and position > ALONE_UP_TO_ITEMS and (os.cpu_count() or 1) > 1:
-                second = stack.enter_context(_SecondProcess(setting))
-            if second is not None and second.is_free():
-                waiting.append(second.judged(request))
-            else:
-                waiting.append(judge.judged(request))
-            while waiting and (_is_done(waiting[0]) or len(waiting) > _MOST_WAITING):
-                yield _result(waiting.popleft())
-            position += len(group)
-        while waiting:
+    if second is not None:
+        second.prepare(setting)
+    for group in grouped(items):
+        request = Request(position, group)
+        position += len(group)
+        if second is not None and second.is_free():
+            waiting.append(second.judged(request))
+        else:
+            waiting.append(judge.judged(request))
+        while waiting and (_is_done(waiting[0]) or len(waiting) > _MOST_WAITING):
             yield _result(waiting.popleft())
+    while waiting:
+        yield _result(waiting.popleft())
 
 
 def _is_done(batch: JudgedBatch | Future[JudgedBatch]) -> bool:
@@ -104,10 +120,10 @@ def _result(batch: JudgedBatch | Future[JudgedBatch]) -> JudgedBatch:
     return batch.result() if isinstance(batch, Future) else batch
 
 
-class _SecondProcess:
+class SecondProcess:
     """The second process, seen from the first; it has one batch at a time."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"from {__name__} import main; main()"],
             stdin=subprocess.PIPE,
@@ -116,13 +132,9 @@ class _SecondProcess:
         self._input = cast("BinaryIO", self._process.stdin)
         self._output = cast("BinaryIO", self._process.stdout)
         self._thread = ThreadPoolExecutor(1)
-        # Answered when it has started, which the first process does not wait for.
-        self._task = self._thread.submit(self._exchange, setting)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End it, whatever it does."""
         self._process.kill()
         self._thread.shutdown()
         self._process.wait()
@@ -130,16 +142,20 @@ class _SecondProcess:
             self._input.close()
         self._output.close()
 
+    def prepare(self, setting: Setting) -> None:
+        """Tell it how to judge; it is free as soon as it has started and answered."""
+        self._task = self._thread.submit(self._exchange, setting)
+
     def is_free(self) -> bool:
         """Tell whether it waits for a batch."""
         return self._task.done()
 
-    def judged(self, request: _Request) -> Future[JudgedBatch]:
+    def judged(self, request: Request) -> Future[JudgedBatch]:
         """Hand it a batch."""
         self._task = self._thread.submit(self._exchange, request)
         return self._task
 
-    def _exchange(self, message: Setting | _Request) -> JudgedBatch:
+    def _exchange(self, message: Setting | Request) -> JudgedBatch:
         try:
             _send(self._input, message)
             answer = _received(self._output)
@@ -175,6 +191,6 @@ def main() -> None:
         return
     judge = Judge(msgspec.msgpack.decode(setting, type=Setting))
     _send(answers, JudgedBatch(0, 0, [], b""))
-    decoder = msgspec.msgpack.Decoder(_Request)
+    decoder = msgspec.msgpack.Decoder(Request)
     while (request := _received(requests)) is not None:
         _send(answers, judge.judged(decoder.decode(request)))

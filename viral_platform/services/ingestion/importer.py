@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,12 @@ import psycopg
 
 from viral_platform.engine.errors import UnreadableFileError
 from viral_platform.observability.logging import get_logger
-from viral_platform.services.ingestion.decoding import JudgedBatch, Setting, judged_batches
+from viral_platform.services.ingestion.decoding import (
+    JudgedBatch,
+    Setting,
+    judged_batches,
+    second_process,
+)
 from viral_platform.services.ingestion.pipeline import Source, recognised_items
 from viral_platform.services.ingestion.readers import Export, open_export, sha256_of
 from viral_platform.storage import quarantine, videos
@@ -193,21 +197,13 @@ def _import(
 ) -> FileReport:
     """Stage, merge and quarantine in the connection's transaction, which the caller ends."""
     now = datetime.now(UTC)
-    source, items = recognised_items(export, options.source)
-    first_receipt = ImportFile(
-        sha256=sha256_of(export.path), name=export.path.name, source=source, crawled_at=now
-    )
-    told = options.scraped_at or options.run_started_at
-    remembered = quarantine.remember_file(
-        connection, replace(first_receipt, crawled_at=told or now), received_at=now
-    )
-    file = replace(first_receipt, crawled_at=told or remembered)
-    setting = Setting(source, file.crawled_at, options.crawl_zone, now)
     tally = _Tally()
-    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
-        with closing(judged_batches(items, setting)) as judged:
-            blocks = (tally.add(batch, spool, on_progress, export) for batch in judged)
-            videos.stage(connection, blocks)
+    with second_process(export) as second, tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+        source, items = recognised_items(export, options.source)
+        file = _received_file(connection, export.path, source, options, now)
+        setting = Setting(source, file.crawled_at, options.crawl_zone, now)
+        judged = judged_batches(items, setting, second)
+        videos.stage(connection, (tally.add(batch, spool, on_progress, export) for batch in judged))
         merged = videos.merge(connection)
         spool.seek(0)
         quarantine.store(connection, file, map(_DECODE_REJECTED, spool))
@@ -219,13 +215,27 @@ def _import(
         name=file.name,
         sha256=file.sha256,
         source=source,
-        bytes=export.path.stat().st_size,
+        bytes=export.size,
         crawled_at=file.crawled_at,
         quarantined_by_reason=dict(tally.reasons.most_common()),
         seconds=round(time.perf_counter() - started, 3),
     )
     quarantine.store_counts(connection, file.sha256, report.counts())
     return report
+
+
+def _received_file(
+    connection: psycopg.Connection,
+    path: Path,
+    source: str,
+    options: ImportOptions,
+    now: datetime,
+) -> ImportFile:
+    """Remember the file, and return it with the crawl time of items that carry none."""
+    told = options.scraped_at or options.run_started_at
+    file = ImportFile(sha256_of(path), path.name, source, crawled_at=told or now)
+    remembered = quarantine.remember_file(connection, file, received_at=now)
+    return file if told else replace(file, crawled_at=remembered)
 
 
 _ENCODE_REJECTED = msgspec.json.Encoder().encode

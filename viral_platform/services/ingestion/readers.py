@@ -41,6 +41,12 @@ class Export:
     raw: io.BufferedReader
     content: io.BufferedReader
     head: bytes
+    is_gzip: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file on disk."""
+        return self.path.stat().st_size
 
     @property
     def is_json(self) -> bool:
@@ -91,7 +97,7 @@ def open_export(path: Path) -> Iterator[Export]:
                 raise UnreadableFileError(
                     path, "byte 0", "the file holds nothing", "Scrape or export it again."
                 )
-            yield Export(path, raw, content, head)
+            yield Export(path, raw, content, head, is_gzip)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UnreadableFileError(
                 path, f"byte {raw.tell()}", f"the compressed file is broken ({error})", _AGAIN

@@ -13,8 +13,13 @@ import pytest
 
 from viral_platform.engine.errors import UnreadableFileError
 from viral_platform.services.ingestion import ImportOptions, decoding, import_file, pipeline
-from viral_platform.services.ingestion.decoding import JudgedBatch, Setting, judged_batches
-from viral_platform.services.ingestion.readers import RawItem
+from viral_platform.services.ingestion.decoding import (
+    SecondProcess,
+    Setting,
+    judged_batches,
+    second_process,
+)
+from viral_platform.services.ingestion.readers import RawItem, open_export
 from viral_platform.storage.database import Database
 from viral_platform_tests.services.ingestion.conftest import (
     CRAWLED_AT,
@@ -29,7 +34,7 @@ SETTING = Setting("clockworks", CRAWLED_AT, None, datetime(2026, 1, 1, tzinfo=UT
 @pytest.fixture(autouse=True)
 def short_files_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "BATCH_ITEMS", 20)
-    monkeypatch.setattr(decoding, "ALONE_UP_TO_ITEMS", 40)
+    monkeypatch.setattr(decoding, "LONG_FILE_BYTES", 1)
 
 
 def _item(number: int) -> bytes:
@@ -51,12 +56,12 @@ def test_two_processes_give_the_batches_of_one_in_the_same_order(
 ) -> None:
     turns = cycle([True, True, False])
     monkeypatch.setattr(
-        decoding._SecondProcess, "is_free", lambda self: next(turns) and not self._task.exception()
+        SecondProcess, "is_free", lambda self: next(turns) and not self._task.exception()
     )
-    together = list(judged_batches(map(_item, range(1_000)), SETTING))
-    assert _second_processes() == []
-    monkeypatch.setattr(decoding, "ALONE_UP_TO_ITEMS", 10**9)
-    alone = list(judged_batches(map(_item, range(1_000)), SETTING))
+    second = SecondProcess()
+    together = list(judged_batches(map(_item, range(1_000)), SETTING, second))
+    second.close()
+    alone = list(judged_batches(map(_item, range(1_000)), SETTING, None))
     assert together == alone
     assert len(alone) == 50
     assert sum(batch.received for batch in alone) == 1_000
@@ -65,9 +70,9 @@ def test_two_processes_give_the_batches_of_one_in_the_same_order(
 
 
 def test_rows_of_other_forms_reach_the_second_process_as_they_are() -> None:
-    request = decoding._Request(5, [b"{}", {"id": "1"}, ["1", "2"]])
+    request = decoding.Request(5, [b"{}", {"id": "1"}, ["1", "2"]])
     encoded = decoding.msgspec.msgpack.encode(request)
-    assert decoding.msgspec.msgpack.decode(encoded, type=decoding._Request) == request
+    assert decoding.msgspec.msgpack.decode(encoded, type=decoding.Request) == request
 
 
 def test_a_file_that_breaks_off_ends_the_second_process(database: Database, tmp_path: Path) -> None:
@@ -79,12 +84,26 @@ def test_a_file_that_breaks_off_ends_the_second_process(database: Database, tmp_
 
 
 def test_an_import_fails_when_its_second_process_is_killed() -> None:
+    second = SecondProcess()
+
     def items() -> Iterator[RawItem]:
         for number in range(10_000):
             yield _item(number)
             if number == 200:
                 _second_processes()[0].kill()
 
-    batches: list[JudgedBatch] = []
     with pytest.raises(RuntimeError, match="second process of the import ended"):
-        batches.extend(judged_batches(items(), SETTING))
+        list(judged_batches(items(), SETTING, second))
+    second.close()
+
+
+def test_a_short_file_is_imported_by_one_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(decoding, "LONG_FILE_BYTES", 1_000)
+    for content, expected in ((b"[]" + b" " * 900, False), (b"[]" + b" " * 2_000, True)):
+        with (
+            open_export(write_bytes(tmp_path / "items.json", content)) as export,
+            second_process(export) as second,
+        ):
+            assert (second is not None) is expected
