@@ -84,14 +84,21 @@ class Database:
         Raises
         ------
         DatabaseUnavailableError
-            No connection within five seconds.
+            No connection within five seconds, or it broke; nothing of the transaction is stored.
         """
         try:
             connection = psycopg.connect(self.url, connect_timeout=CONNECT_TIMEOUT_SECONDS)
         except psycopg.OperationalError as error:
             raise DatabaseUnavailableError(_unreachable(self.safe_url)) from error
-        with connection:
-            yield connection
+        try:
+            with connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            if not connection.broken:
+                raise
+            raise DatabaseUnavailableError(
+                f"The connection to {self.safe_url} broke; nothing of it was stored. Try again."
+            ) from error
 
     def process_environment(self) -> dict[str, str]:
         """Return what Dagster's and dbt's configuration files read from the environment."""

@@ -53,3 +53,20 @@ def test_a_kept_connection_that_was_lost_is_opened_anew(
 def test_a_wrong_query_stays_what_it_is(database: Database) -> None:
     with pytest.raises(ProgrammingError), database.engine.connect() as connection:
         connection.execute(text("select * from app.nowhere"))
+
+
+def test_a_connection_that_breaks_in_use_is_a_service_failure_and_stores_nothing(
+    database: Database,
+) -> None:
+    """psycopg's own error came through, which the command line took for a fault of ours."""
+
+    def killed_in_mid_transaction() -> None:
+        with database.connect() as connection:
+            connection.execute("create table half_done (n integer)")
+            connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(DatabaseUnavailableError, match="nothing of it was stored"):
+        killed_in_mid_transaction()
+    with database.connect() as connection:
+        found = connection.execute("select to_regclass('half_done')").fetchone()
+    assert found == (None,)
