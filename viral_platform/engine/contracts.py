@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AnyUrl,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 InputMode = Literal["text", "tiktok_url", "video_upload"]
 ContentType = Literal["post", "reel", "story", "video", "thread"]
@@ -52,6 +62,9 @@ class MeasuredSnapshot(StrictModel):
     saves: Count | None = None
 
 
+MAX_CONTENT_UNITS = 10_000
+_ANY_URL = TypeAdapter(AnyUrl)
+
 # Bounded, since an instant at the edge of the calendar has no UTC form.
 PostingTime = Annotated[
     AwareDatetime,
@@ -64,7 +77,13 @@ class PredictionRequest(StrictModel):
 
     input_mode: InputMode = "text"
     content_type: ContentType = "video"
-    content_text: Annotated[str, Field(max_length=10_000)] | None = None
+    content_text: Annotated[
+        str | None,
+        Field(
+            description="At most 10,000 UTF-16 units: an emoji outside the BMP counts two.",
+            json_schema_extra={"maxLength": MAX_CONTENT_UNITS},
+        ),
+    ] = None
     tiktok_url: str | None = None
     video_storage_path: str | None = None
     platform: Literal["tiktok"] = "tiktok"
@@ -80,15 +99,43 @@ class PredictionRequest(StrictModel):
     snapshot: MeasuredSnapshot | None = None
 
     @model_validator(mode="after")
-    def _mode_has_its_field(self) -> PredictionRequest:
+    def _is_answerable(self) -> PredictionRequest:
+        """Report every fault of the content at once, each under its field."""
+        faults: list[tuple[str, str]] = []
+        if len((self.content_text or "").encode("utf-16-le", "surrogatepass")) // 2 > (
+            MAX_CONTENT_UNITS
+        ):
+            faults.append(("content_text", f"it is longer than {MAX_CONTENT_UNITS} UTF-16 units"))
+        if self.tiktok_url is not None and not _is_url(self.tiktok_url):
+            faults.append(("tiktok_url", "it is no URL"))
         required = {
             "text": self.content_text,
             "tiktok_url": self.tiktok_url,
             "video_upload": self.video_storage_path,
         }
         if not required[self.input_mode]:
-            raise ValueError(f"input_mode {self.input_mode} needs its own field; it is empty")
+            faults.append(("", f"input_mode {self.input_mode} needs its own field; it is empty"))
+        if faults:
+            raise ValidationError.from_exception_data(
+                type(self).__name__,
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError("value_error", message),
+                        loc=(path,) if path else (),
+                        input=getattr(self, path, None) if path else None,
+                    )
+                    for path, message in faults
+                ],
+            )
         return self
+
+
+def _is_url(text: str) -> bool:
+    try:
+        _ANY_URL.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

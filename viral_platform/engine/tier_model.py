@@ -12,6 +12,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from viral_platform.engine.aggregate import round_half_up
 from viral_platform.engine.contracts import TIERS, Horizon, MlResult, ScoreInterval
 from viral_platform.engine.errors import InputError, NotEnoughDataError
 from viral_platform.engine.features import FEATURE_NAMES, FEATURES_VERSION
@@ -128,13 +129,13 @@ class TierModel:
         tail = (1 - INTERVAL_LEVEL) / 2
         return MlResult(
             horizon=horizon,
-            ml_score=round(expected_score(one), 1),
+            ml_score=round_half_up(expected_score(one), 1),
             tier_probabilities=None
             if horizon == "pre_publication"
             else dict(zip(TIERS, one, strict=True)),
             interval=ScoreInterval(
-                low=round(percentile_of_one(one, tail), 1),
-                high=round(percentile_of_one(one, 1 - tail), 1),
+                low=round_half_up(percentile_of_one(one, tail), 1),
+                high=round_half_up(percentile_of_one(one, 1 - tail), 1),
                 level=INTERVAL_LEVEL,
             ),
             model_version=self.version,

@@ -46,10 +46,9 @@ def test_the_test_part_is_later_and_shares_neither_video_nor_author(
     videos: list[tuple[int, int, int]],
 ) -> None:
     train, test = split_by_time(rows_of(videos))
-    assert len(test) > 0
     assert not set(train.video_id) & set(test.video_id)
     assert not set(train.author) & set(test.author)
-    if len(train):
+    if len(train) and len(test):
         assert train.posted_at.max() < test.posted_at.min()
 
 
@@ -62,11 +61,35 @@ def test_all_rows_of_a_video_lie_on_one_side(videos: list[tuple[int, int, int]])
 
 
 @given(VIDEOS)
-def test_the_test_part_holds_at_least_a_quarter_of_the_videos(
+def test_no_earlier_row_is_judged_and_no_later_one_is_trained_on(
     videos: list[tuple[int, int, int]],
 ) -> None:
     rows = rows_of(videos)
-    assert split_by_time(rows)[1].videos >= 0.25 * rows.videos
+    train, test = split_by_time(rows)
+    _, first = np.unique(rows.video_id, return_index=True)
+    border = np.sort(rows.posted_at[first])[int(len(first) * 0.75)]
+    assert (test.posted_at >= border).all()
+    assert (train.posted_at < border).all()
+
+
+def test_one_in_three_of_the_authors_who_post_in_both_parts_is_judged() -> None:
+    """With all of them judged, a feed that follows creators lost two thirds of its training."""
+    train, test = split_by_time(rows_of([(a, day, 1) for a in range(300) for day in (1, 2, 3, 9)]))
+    assert train.videos == 3 * (300 - test.videos)
+    assert 60 <= test.videos <= 140
+
+
+def test_an_author_is_on_the_same_side_in_a_later_training_set() -> None:
+    videos = [(author, day, 1) for author in range(50) for day in (1, 2, 3, 9)]
+    _, test = split_by_time(rows_of(videos))
+    _, again = split_by_time(rows_of([*videos, *((author, 10, 1) for author in range(50))]))
+    assert set(again.author) == set(test.author)
+
+
+def test_without_a_judged_author_there_is_no_verdict(rows: TrainingRows) -> None:
+    one_author = replace(rows, author=np.full(len(rows), "a creator"))
+    with pytest.raises(NotEnoughDataError, match="Rows of the test part"):
+        judge_by_time(one_author)
 
 
 def test_lasting_engagement_is_promotable_with_persistence_beside_it(

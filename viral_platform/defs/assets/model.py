@@ -49,8 +49,8 @@ def training_data(database: DatabaseResource, artifacts: ArtifactsResource) -> d
 def tier_model(database: DatabaseResource, artifacts: ArtifactsResource) -> dg.MaterializeResult:
     """Candidate: tier probabilities of a post at maturity, for three horizons.
 
-    Fitted on the earlier three quarters of videos by posting time, without the authors of the
-    later quarter, and judged on that quarter. Each horizon has its own figures, baselines and
+    Fitted on the earlier three quarters of videos by posting time and judged on the later quarter,
+    with no author on both sides. Each horizon has its own figures, baselines and
     verdict; a horizon that fails is withheld from answers. Too few videos or a missing tier
     materialise nothing, and the champion stays.
     """
