@@ -172,7 +172,6 @@ def rendered(report: EvaluationReport) -> list[Any]:
 
 def _figures(report: HorizonReport) -> dict[str, object]:
     base = report.baselines
-    creator = base.creator_median_accuracy
     return {
         "n (authors)": f"{report.n:,} ({report.n_authors:,})",
         "accuracy, 95%": _span(report.accuracy),
@@ -180,8 +179,9 @@ def _figures(report: HorizonReport) -> dict[str, object]:
         "baseline: persistence": _span(base.persistence_accuracy),
         "model - persistence": _span(report.accuracy_over_persistence),
         "baseline: creator median": None
-        if creator is None
-        else f"{creator:.3f} (n={base.creator_median_n:,})",
+        if base.creator_median_accuracy is None
+        else f"{_span(base.creator_median_accuracy)}, n={base.creator_median_n:,}",
+        "model - creator median, there": _span(report.accuracy_over_creator_median),
         "recall, tiers 1 to 5": _by_tier(report.recall),
         "precision, tiers 1 to 5": _by_tier(report.precision),
         "RPS (prior)": f"{report.rps.value:.4f} ({base.prior_rps:.4f})",

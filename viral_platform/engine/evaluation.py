@@ -23,7 +23,7 @@ ACCURACY_BAR = 0.60
 MISSION_ACCURACY = 0.75
 RECALL_BAR = 0.50
 MIN_TEST_ROWS = 50
-_DRAWS = 2000
+_DRAWS, _DRAWS_AT_A_TIME = 2000, 50
 
 Split = Literal["time", "authors", "panel"]
 
@@ -37,15 +37,16 @@ class Interval(StrictModel):
 
 
 class Baselines(StrictModel):
-    """What the model has to beat, on the same rows. None where a baseline cannot be formed.
+    """What the model has to beat. None where a baseline cannot be formed.
 
     `prior` always says the training part's tier shares, `creator_median` the tier of the
-    creator's median rate, `persistence` the tier measured at the input snapshot.
+    creator's median rate, `persistence` the tier measured at the input snapshot. The latter two
+    are judged on the rows where they are known, `n` of them, and the model's difference too.
     """
 
     prior_accuracy: float
     prior_rps: float
-    creator_median_accuracy: float | None
+    creator_median_accuracy: Interval | None
     creator_median_n: int
     persistence_accuracy: Interval | None
     persistence_n: int
@@ -62,7 +63,7 @@ class HorizonReport(StrictModel):
     """Figures of one horizon on rows that the model has not seen.
 
     `rps` is the ranked probability score, 0 best. `rps_gain` is the prior's minus the model's.
-    `accuracy_over_persistence` is a difference on the same rows.
+    The differences to persistence and to the creator's median are on the rows that know them.
     """
 
     horizon: Horizon
@@ -72,6 +73,7 @@ class HorizonReport(StrictModel):
     rps: Interval
     rps_gain: Interval
     accuracy_over_persistence: Interval | None
+    accuracy_over_creator_median: Interval | None
     quadratic_kappa: Annotated[
         float | None, Field(description="None where forecasts and outcomes are all of one tier")
     ]
@@ -119,8 +121,13 @@ def _author_means(columns: FloatArray, authors: NDArray[np.str_], *, seed: int) 
     np.add.at(sums, numbers, columns)
     counts = np.bincount(numbers, minlength=n_authors).astype(float)
     generator = np.random.default_rng(seed)
-    weights = generator.multinomial(n_authors, np.full(n_authors, 1 / n_authors), size=_DRAWS)
-    return np.asarray((weights @ sums) / (weights @ counts)[:, None], dtype=float)
+    even = np.full(n_authors, 1 / n_authors)
+    parts = []
+    # All draws at once would hold draws x authors numbers: gigabytes for 100,000 authors.
+    for _ in range(_DRAWS // _DRAWS_AT_A_TIME):
+        weights = generator.multinomial(n_authors, even, size=_DRAWS_AT_A_TIME)
+        parts.append((weights @ sums) / (weights @ counts)[:, None])
+    return np.concatenate(parts)
 
 
 def _intervals(columns: FloatArray, authors: NDArray[np.str_]) -> list[Interval]:
@@ -241,16 +248,16 @@ def _baseline_hits(model: TierModel, rate: FloatArray, tiers: IntArray) -> Float
     return hits
 
 
-def _baselines(judged: Judged, prior_rps: FloatArray, persistence: Interval | None) -> Baselines:
-    known = ~np.isnan(judged.creator)
-    return Baselines(
-        prior_accuracy=float((judged.tiers == judged.prior.argmax(axis=1) + 1).mean()),
-        prior_rps=float(prior_rps.mean()),
-        creator_median_accuracy=float(judged.creator[known].mean()) if known.any() else None,
-        creator_median_n=int(known.sum()),
-        persistence_accuracy=persistence,
-        persistence_n=int((~np.isnan(judged.persistence)).sum()),
-    )
+def _beside(
+    baseline: FloatArray, hits: FloatArray, authors: NDArray[np.str_]
+) -> tuple[Interval | None, Interval | None, int]:
+    """Return a baseline's accuracy, the model's minus it, and n, on the rows that know it."""
+    known = ~np.isnan(baseline)
+    if not known.any():
+        return None, None, 0
+    same = baseline[known]
+    accuracy, over = _intervals(np.column_stack([same, hits[known] - same]), authors[known])
+    return accuracy, over, int(known.sum())
 
 
 def _quadratic_kappa(tiers: IntArray, guesses: IntArray) -> float | None:
@@ -267,11 +274,8 @@ def judge_horizon(judged: Judged, horizon: Horizon) -> HorizonReport:
     rps = ranked_probability_scores(judged.probabilities, tiers)
     prior_rps = ranked_probability_scores(judged.prior, tiers)
     accuracy, rps_mean, gain = _intervals(np.column_stack([hits, rps, prior_rps - rps]), authors)
-    persistence = over = None
-    known = ~np.isnan(judged.persistence)
-    if known.any():
-        same = judged.persistence[known]
-        persistence, over = _intervals(np.column_stack([same, hits[known] - same]), authors[known])
+    persistence, over_persistence, persistence_n = _beside(judged.persistence, hits, authors)
+    creator, over_creator, creator_n = _beside(judged.creator, hits, authors)
     precision, recall, _, _ = precision_recall_fscore_support(
         tiers, guesses, labels=list(TIERS), zero_division=0
     )
@@ -286,7 +290,8 @@ def judge_horizon(judged: Judged, horizon: Horizon) -> HorizonReport:
         accuracy=accuracy,
         rps=rps_mean,
         rps_gain=gain,
-        accuracy_over_persistence=over,
+        accuracy_over_persistence=over_persistence,
+        accuracy_over_creator_median=over_creator,
         quadratic_kappa=_quadratic_kappa(tiers, guesses),
         recall=dict(zip(TIERS, recall.tolist(), strict=True)),
         precision=dict(zip(TIERS, precision.tolist(), strict=True)),
@@ -295,13 +300,20 @@ def judge_horizon(judged: Judged, horizon: Horizon) -> HorizonReport:
         interval_level=INTERVAL_LEVEL,
         interval_coverage=float(inside.mean()),
         reliability=_reliability(judged.probabilities, tiers),
-        baselines=_baselines(judged, prior_rps, persistence),
+        baselines=Baselines(
+            prior_accuracy=float((tiers == judged.prior.argmax(axis=1) + 1).mean()),
+            prior_rps=float(prior_rps.mean()),
+            creator_median_accuracy=creator,
+            creator_median_n=creator_n,
+            persistence_accuracy=persistence,
+            persistence_n=persistence_n,
+        ),
         verdict=verdict(
             horizon,
             n=len(tiers),
             accuracy=accuracy.value,
             rps_gain=gain,
-            over_persistence=over,
+            over_persistence=over_persistence,
         ),
     )
 

@@ -1,8 +1,9 @@
 """From the crawls of videos to training rows: which crawl is input, which is label.
 
-Per video at most one row a horizon. The label comes from the first crawl at maturity that is
-later than the input; creator facts are those known at the input crawl. A row before publication
-takes its creator facts from the first crawl that saw the post, since no earlier one exists.
+Per video at most one row a horizon. The label comes from the first crawl at maturity that is at
+least a day later than the input; creator facts are those known at the input crawl. A row before
+publication takes its creator facts from the first crawl that saw the post, since no earlier one
+exists.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from viral_platform.engine.features import engagement_of, feature_vector, horizo
 from viral_platform.engine.tier_model import TrainingRows
 
 MATURITY_HOURS = 168.0
+# Two exports of one scrape, dated by their receipt, are no two crawls: a label so soon after its
+# input would be the input.
+MIN_LABEL_GAP_HOURS = 24.0
+_MIN_LABEL_GAP = timedelta(hours=MIN_LABEL_GAP_HOURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def _label(seen: Sequence[_Seen], after: datetime) -> _Seen | None:
         (
             crawl
             for crawl in seen
-            if crawl.crawled_at > after
+            if crawl.crawled_at - after >= _MIN_LABEL_GAP
             and crawl.snapshot.age_hours >= MATURITY_HOURS
             and not math.isnan(crawl.engagement)
         ),

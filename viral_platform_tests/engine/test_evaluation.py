@@ -162,7 +162,9 @@ def test_persistence_is_compared_on_the_same_rows(rows: TrainingRows) -> None:
     assert found.baselines.persistence_n == 3
     assert found.accuracy_over_persistence is not None
     assert found.accuracy_over_persistence.value == pytest.approx(2 / 3 - 1 / 3)
-    assert found.baselines.creator_median_accuracy == 0.5
+    assert found.baselines.creator_median_accuracy is not None
+    assert found.baselines.creator_median_accuracy.value == 0.5
+    assert found.accuracy_over_creator_median is not None
     assert found.baselines.creator_median_n == 2
 
 

@@ -8,7 +8,7 @@ with videos as (
         crawled_at,
         is_simulated
     from {{ ref('stg_scraped_videos') }}
-    where author_handle is not null
+    where author_handle is not null and not is_ad
 ),
 
 snapshots as (

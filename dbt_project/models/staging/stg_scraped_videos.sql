@@ -14,6 +14,7 @@ select
     nullif(btrim(sound_name), '') as sound_name,
     nullif(btrim(sound_author), '') as sound_author,
     sound_is_original,
+    coalesce(is_ad, false) as is_ad,
     is_simulated,
     crawled_at
 from {{ source('app', 'scraped_videos') }}

@@ -55,7 +55,6 @@ def _span(figure: Interval | None) -> str:
 
 def _horizon_row(report: HorizonReport) -> dict[str, str | int | float]:
     base = report.baselines
-    creator = base.creator_median_accuracy
     return {
         "horizon": report.horizon,
         "n": report.n,
@@ -64,7 +63,9 @@ def _horizon_row(report: HorizonReport) -> dict[str, str | int | float]:
         "prior accuracy": round(base.prior_accuracy, 3),
         "persistence (95%)": _span(base.persistence_accuracy),
         "over persistence (95%)": _span(report.accuracy_over_persistence),
-        "creator median": "-" if creator is None else f"{creator:.3f} (n={base.creator_median_n})",
+        "creator median (95%)": _span(base.creator_median_accuracy),
+        "creator median n": base.creator_median_n,
+        "over creator median (95%)": _span(report.accuracy_over_creator_median),
         "RPS (95%)": _span(report.rps),
         "prior RPS": round(base.prior_rps, 4),
         "RPS gain (95%)": _span(report.rps_gain),
