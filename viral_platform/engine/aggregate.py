@@ -64,6 +64,11 @@ class Signals:
     deepseek_confidence: Literal["low", "medium", "high"] | None = None
     has_video: bool = False
 
+    @property
+    def mix(self) -> str:
+        """The signals that are there, joined by plus signs; empty without any."""
+        return "+".join(self.scores())
+
     def scores(self) -> dict[SignalName, float]:
         """Return the signals that are there, in their fixed order."""
         every: dict[SignalName, float | None] = {

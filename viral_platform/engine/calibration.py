@@ -51,6 +51,19 @@ class PlattFit:
         return np.asarray(expit(self.slope * _logits(scores) + self.intercept), dtype=float)
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A fit and what it holds for: one mix of signals ("ml+rules+trends") of one model.
+
+    A fit that lifts scores which rules and trends pull down would lift a score of the model alone
+    far beyond it.
+    """
+
+    fit: PlattFit
+    signals: str
+    model_version: str | None
+
+
 IDENTITY = PlattFit(slope=1.0, intercept=0.0)
 
 

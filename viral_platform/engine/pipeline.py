@@ -19,7 +19,7 @@ from viral_platform.engine.aggregate import (
     warnings,
     weights,
 )
-from viral_platform.engine.calibration import PlattFit
+from viral_platform.engine.calibration import Calibration
 from viral_platform.engine.contracts import (
     ConfidenceLabel,
     ContentPayload,
@@ -69,7 +69,7 @@ class Inputs:
     trends: TrendTable | None = None
     creator: CreatorFacts | None = None
     model: TierModel | None = None
-    calibration: PlattFit | None = None
+    calibration: Calibration | None = None
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -207,7 +207,7 @@ def predict(
         matched_rules=len(rules.matched_rules),
     )
     raw = raw_score(signals)
-    overall = stages.run("calibration", lambda: _calibrated(raw, inputs), raw)
+    overall = stages.run("calibration", lambda: _calibrated(raw, signals, ml, inputs), raw)
     level, label = confidence(signals)
     used = weights(list(signals.scores()))
     return Prediction(
@@ -241,11 +241,15 @@ def video_facts(payload: ContentPayload) -> VideoFacts:
     )
 
 
-def _calibrated(raw: float | None, inputs: Inputs) -> float | None:
-    fit = _present(inputs.calibration, "calibration", inputs, "no calibration is in force")
+def _calibrated(raw: float | None, signals: Signals, ml: MlResult, inputs: Inputs) -> float | None:
+    found = _present(inputs.calibration, "calibration", inputs, "no calibration is in force")
     if raw is None:
         raise Absent("there is no score to calibrate")
-    return round_half_up(100 * float(fit.apply([raw / 100])[0]), 2)
+    if found.signals != signals.mix:
+        raise Absent(f"it was fitted on scores of {found.signals}, this one is of {signals.mix}")
+    if found.model_version != ml.model_version:
+        raise Absent("it was fitted on scores of another model")
+    return round_half_up(100 * float(found.fit.apply([raw / 100])[0]), 2)
 
 
 def _reasoning(

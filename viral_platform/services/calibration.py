@@ -7,6 +7,7 @@ verdict that is stored with the fit.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from viral_platform.engine.errors import GateRefusedError, NotFoundError
 from viral_platform.engine.training_rows import MATURITY_HOURS
 from viral_platform.observability.logging import get_logger
 from viral_platform.storage import calibration
-from viral_platform.storage.calibration import PlattRecord
+from viral_platform.storage.calibration import OutcomePair, PlattRecord
 from viral_platform.storage.database import Database
 
 log = get_logger(__name__)
@@ -44,27 +45,33 @@ class Fitted:
     reliability: list[ReliabilityBin]
 
 
-def count_pairs(database: Database, input_mode: InputMode, horizon: Horizon) -> int:
-    """Return how many outcome pairs of equal age an input mode and horizon have."""
-    return len(
-        calibration.load_pairs(database, input_mode, horizon, max_age_hours=MAX_OUTCOME_AGE_HOURS)
+def _pairs(database: Database, input_mode: InputMode, horizon: Horizon) -> list[OutcomePair]:
+    """Return the pairs of the mix of signals and model that most pairs have."""
+    pairs = calibration.load_pairs(
+        database, input_mode, horizon, max_age_hours=MAX_OUTCOME_AGE_HOURS
     )
+    mixes = Counter((pair.signals, pair.model_version) for pair in pairs)
+    most = [mix for mix, _ in mixes.most_common(1)]
+    return [pair for pair in pairs if (pair.signals, pair.model_version) in most]
+
+
+def count_pairs(database: Database, input_mode: InputMode, horizon: Horizon) -> int:
+    """Return how many outcome pairs of equal age, and of one mix of signals, there are."""
+    return len(_pairs(database, input_mode, horizon))
 
 
 def fit_calibration(database: Database, input_mode: InputMode, horizon: Horizon) -> Fitted:
     """Fit on the earlier pairs of a mode and horizon, judge on the later ones, store the candidate.
 
-    Horizons are not pooled: a score before publication and one after five days of counts err in
-    different ways.
+    Neither horizons nor mixes of signals nor models are pooled: their scores err in different
+    ways. Of several mixes the one with the most pairs is fitted.
 
     Raises
     ------
     NotEnoughDataError
         Fewer than 50 pairs to fit and 100 others to judge; nothing is stored.
     """
-    pairs = calibration.load_pairs(
-        database, input_mode, horizon, max_age_hours=MAX_OUTCOME_AGE_HOURS
-    )
+    pairs = _pairs(database, input_mode, horizon)
     n_fit = split_pairs(len(pairs))
     scores = np.array([pair.raw_score for pair in pairs]) / 100
     actual = np.array([pair.actual_score for pair in pairs]) / 100
@@ -78,13 +85,15 @@ def fit_calibration(database: Database, input_mode: InputMode, horizon: Horizon)
         "reliability": [asdict(item) for item in reliability],
     }
     digest = hashlib.sha256(
-        f"{input_mode}:{horizon}:{fit.slope!r}:{fit.intercept!r}:{len(pairs)}".encode()
+        f"{input_mode}:{horizon}:{pairs[0].signals}:{pairs[0].model_version}:{fit.slope!r}:{fit.intercept!r}:{len(pairs)}".encode()
     ).hexdigest()
     record = calibration.save_fit(
         database,
         version=f"platt-{digest[:10]}",
         input_mode=input_mode,
         horizon=horizon,
+        signals=pairs[0].signals,
+        model_version=pairs[0].model_version,
         fit=fit,
         report=report,
         is_simulated=any(pair.is_simulated for pair in pairs),
@@ -137,6 +146,8 @@ def overview(database: Database) -> list[dict[str, Any]]:
             "version": record.version,
             "input_mode": record.input_mode,
             "horizon": record.horizon,
+            "signals": record.signals,
+            "model_version": record.model_version,
             "status": record.status,
             "slope": record.slope,
             "intercept": record.intercept,

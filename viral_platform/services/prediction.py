@@ -98,7 +98,7 @@ class PredictionService:
                 trends=kept.trends,
                 creator=creator,
                 model=kept.model,
-                calibration=None if platt is None else platt.fit,
+                calibration=None if platt is None else platt.calibration,
                 failures=failures,
             ),
             clock=self._clock,

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from viral_platform.engine.calibration import PlattFit
+from viral_platform.engine.calibration import Calibration, PlattFit
 from viral_platform.engine.errors import NotFoundError
 from viral_platform.storage.database import Database
 from viral_platform.storage.tables import outcomes, platt_parameters
@@ -24,6 +24,8 @@ class PlattRecord:
     version: str
     input_mode: str
     horizon: str
+    signals: str
+    model_version: str | None
     slope: float
     intercept: float
     report: dict[str, Any]
@@ -33,9 +35,9 @@ class PlattRecord:
     activated_at: datetime | None
 
     @property
-    def fit(self) -> PlattFit:
-        """The fit itself."""
-        return PlattFit(self.slope, self.intercept)
+    def calibration(self) -> Calibration:
+        """The fit with what it holds for."""
+        return Calibration(PlattFit(self.slope, self.intercept), self.signals, self.model_version)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class OutcomePair:
     raw_score: float
     actual_score: float
     is_simulated: bool
+    signals: str
+    model_version: str | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ def load_pairs(
     Pairs are of equal age: outcomes measured between maturity and `max_age_hours`.
     """
     query = text(
-        "select raw_score, actual_score, is_simulated from marts.outcome_pairs "
+        "select raw_score, actual_score, is_simulated, signals, model_version "
+        "from marts.outcome_pairs "
         "where input_mode = :mode and horizon = :horizon and age_hours <= :age "
         "order by created_at, analysis_id"
     )
@@ -96,7 +101,7 @@ def load_pairs(
         rows = connection.execute(
             query, {"mode": input_mode, "horizon": horizon, "age": max_age_hours}
         )
-        return [OutcomePair(row[0], row[1], row[2]) for row in rows]
+        return [OutcomePair(**row) for row in rows.mappings()]
 
 
 def save_fit(
@@ -105,6 +110,8 @@ def save_fit(
     version: str,
     input_mode: str,
     horizon: str,
+    signals: str,
+    model_version: str | None,
     fit: PlattFit,
     report: Mapping[str, object],
     is_simulated: bool,
@@ -114,6 +121,8 @@ def save_fit(
         version=version,
         input_mode=input_mode,
         horizon=horizon,
+        signals=signals,
+        model_version=model_version,
         slope=fit.slope,
         intercept=fit.intercept,
         report=dict(report),

@@ -227,6 +227,8 @@ platt_parameters = Table(
     Column("version", Text, primary_key=True),
     Column("input_mode", Text, nullable=False),
     Column("horizon", Text, nullable=False),
+    Column("signals", Text, nullable=False, comment="mix of signals that it holds for"),
+    Column("model_version", Text, comment="model that it holds for"),
     Column("slope", Float, nullable=False),
     Column("intercept", Float, nullable=False),
     Column("report", JSONB, nullable=False),

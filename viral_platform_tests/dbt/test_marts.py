@@ -216,7 +216,7 @@ def add_outcomes(database: Database) -> None:
         "latency_ms": 1.0,
         "cost_cents": 0,
         "request": {},
-        "answer": {},
+        "answer": {"score_weights": {"rules": 0.5, "ml": 0.5, "trends": 0.0}},
     }
     scores = [
         (CALIBRATED, 60.0, 55.0, "platt-1", False),
@@ -516,6 +516,8 @@ def test_outcome_pairs_hold_each_scored_analysis_with_its_outcome(marts: Marts) 
         "analysis_id": CALIBRATED,
         "input_mode": "text",
         "horizon": "pre_publication",
+        "model_version": None,
+        "signals": "ml+rules",
         "raw_score": 60.0,
         "overall_score": 55.0,
         "calibration_version": "platt-1",

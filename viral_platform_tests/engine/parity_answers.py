@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from viral_platform.engine import aggregate, calibration, fuzzy
 from viral_platform.engine.contracts import (
     ContentPayload,
+    MlResult,
     PredictionRequest,
     Rule,
     TrendingSound,
@@ -134,8 +135,17 @@ def served(raw: float | None, platt: Any) -> tuple[float | None, bool]:
     fit = calibration.PlattFit(-platt["a"], -platt["b"]) if isinstance(platt, dict) else None
     failures = {"calibration": "lookup failed"} if platt == "lookup_fails" else {}
     stages = StageRecorder(lambda: 0.0, lambda *_: None)
-    inputs = Inputs(calibration=fit, failures=failures)
-    score = stages.run("calibration", lambda: _calibrated(raw, inputs), raw)
+    found = None if fit is None else calibration.Calibration(fit, "rules", None)
+    inputs = Inputs(calibration=found, failures=failures)
+    signals = aggregate.Signals(rules=raw)
+    no_model = MlResult(
+        horizon="pre_publication",
+        ml_score=None,
+        tier_probabilities=None,
+        interval=None,
+        model_version=None,
+    )
+    score = stages.run("calibration", lambda: _calibrated(raw, signals, no_model, inputs), raw)
     return score, stages.records[0].status == "ok"
 
 

@@ -9,7 +9,7 @@ import xgboost as xgb
 
 from viral_platform.engine import pipeline
 from viral_platform.engine.aggregate import weights
-from viral_platform.engine.calibration import PlattFit
+from viral_platform.engine.calibration import Calibration, PlattFit
 from viral_platform.engine.contracts import (
     HORIZONS,
     CreatorFacts,
@@ -77,7 +77,7 @@ def everything(served: TierModel) -> Inputs:
         trends=TRENDS,
         creator=CREATOR,
         model=served,
-        calibration=PlattFit(0.5, 0.3),
+        calibration=Calibration(PlattFit(0.5, 0.3), "ml+rules+trends", "tier-1"),
     )
 
 
@@ -137,7 +137,10 @@ def test_a_part_that_could_not_be_loaded_is_named_and_the_others_go_on(
     """A calibration that could not be read was in no stage, so nothing told of it."""
     found, errors = failing(replace(everything, **{failed: None}, failures={failed: "KeyError"}))
     assert errors == [(stage, "KeyError")]
-    assert {name for name, status in statuses(found).items() if status != "ok"} == {stage}
+    not_done = {name for name, status in statuses(found).items() if status != "ok"}
+    # Without one of its signals a calibration holds no more; it is absent then and not failed.
+    assert not_done - {"calibration"} == {stage} - {"calibration"}
+    assert statuses(found)[stage] == "failed"
     assert found.degraded
     assert found.overall_score is not None
 
@@ -155,7 +158,8 @@ def test_a_stage_that_breaks_fails_alone_and_says_nothing_of_the_inside(
 
 
 def test_a_calibration_that_breaks_leaves_the_raw_score(everything: Inputs) -> None:
-    nonsense = PlattFit("steep", 0.0)  # type: ignore[arg-type]
+    steep = PlattFit("steep", 0.0)  # type: ignore[arg-type]
+    nonsense = Calibration(steep, "ml+rules+trends", "tier-1")
     found, errors = failing(replace(everything, calibration=nonsense))
     assert [stage for stage, _ in errors] == ["calibration"]
     assert found.overall_score == found.raw_score
@@ -174,8 +178,26 @@ def test_a_score_is_calibrated_only_where_a_calibration_is_given(everything: Inp
     assert calibrated.is_calibrated
 
 
+@pytest.mark.parametrize("missing", ["rules", "trends", "model"])
+def test_a_calibration_of_other_signals_is_not_applied(everything: Inputs, missing: str) -> None:
+    """A fit that lifts what rules and trends pull down turned a model's 54 into 94."""
+    found = predicted(replace(everything, **{missing: None}))
+    assert not found.is_calibrated
+    assert found.overall_score == found.raw_score
+    assert "it was fitted on scores of ml+rules+trends" in str(found.stages[-1].reason)
+    assert not found.degraded
+
+
+def test_a_calibration_of_another_model_is_not_applied(
+    everything: Inputs, served: TierModel
+) -> None:
+    found = predicted(replace(everything, model=replace(served, version="tier-2")))
+    assert not found.is_calibrated
+    assert found.stages[-1].reason == "it was fitted on scores of another model"
+
+
 def test_without_a_score_there_is_nothing_to_calibrate() -> None:
-    found = predicted(Inputs(calibration=PlattFit(0.5, 0.3)))
+    found = predicted(Inputs(calibration=Calibration(PlattFit(0.5, 0.3), "", None)))
     assert found.overall_score is None
     assert not found.is_calibrated
     assert found.stages[-1].reason == "there is no score to calibrate"

@@ -29,6 +29,8 @@ def add_pairs(
     horizon: str = "settled",
     is_simulated: bool = False,
     age_hours: float = 200.0,
+    signals: tuple[str, ...] = ("ml", "rules"),
+    model_version: str | None = "tier-1",
 ) -> None:
     """Add answered analyses with their outcomes, one a minute."""
     keys = [uuid4() for _ in raw]
@@ -44,7 +46,8 @@ def add_pairs(
         "latency_ms": 1.0,
         "cost_cents": 0,
         "request": {},
-        "answer": {},
+        "answer": {"score_weights": dict.fromkeys(signals, 0.5)},
+        "model_version": model_version,
     }
     outcome = {
         "views": 1000,
@@ -101,7 +104,7 @@ def test_a_fit_that_helps_is_stored_as_a_candidate(database: Database) -> None:
     assert fitted.verdict.applied
     assert (fitted.verdict.n_fit, fitted.verdict.n_judge) == (80, 120)
     assert fitted.record.status == "candidate"
-    assert fitted.record.fit.slope == pytest.approx(TOO_SURE.slope, abs=0.1)
+    assert fitted.record.calibration.fit.slope == pytest.approx(TOO_SURE.slope, abs=0.1)
     assert fitted.record.report["verdict"] == fitted.verdict.as_dict()
     assert sum(bin_.count for bin_ in fitted.reliability) == 120
     assert rows.fits_in_force(database) == {}
@@ -110,7 +113,7 @@ def test_a_fit_that_helps_is_stored_as_a_candidate(database: Database) -> None:
 def test_the_earlier_pairs_fit_and_the_later_ones_judge(database: Database) -> None:
     add_pairs(database, *turning(200))
     fitted = calibration.fit_calibration(database, "text", "settled")
-    assert fitted.record.fit.slope == pytest.approx(1, abs=0.1)
+    assert fitted.record.calibration.fit.slope == pytest.approx(1, abs=0.1)
     assert not fitted.verdict.applied
 
 
@@ -194,3 +197,13 @@ def test_the_overview_shows_every_fit_with_its_verdict(database: Database) -> No
     )
     assert shown["verdict"]["applied"]
     assert len(shown["reliability"]) == 10
+
+
+def test_pairs_of_other_signals_or_another_model_are_not_pooled(database: Database) -> None:
+    """One fit was made of answers of several mixes and laid over any of them."""
+    add_pairs(database, *pairs(160))
+    add_pairs(database, *pairs(40), signals=("ml",))
+    add_pairs(database, *pairs(40), model_version="tier-2")
+    assert calibration.count_pairs(database, "text", "settled") == 160
+    record = calibration.fit_calibration(database, "text", "settled").record
+    assert (record.signals, record.model_version) == ("ml+rules", "tier-1")

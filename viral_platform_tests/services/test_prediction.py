@@ -70,13 +70,22 @@ def execute(database: Database, statement: str) -> None:
         connection.execute(statement)
 
 
-def put_in_force(database: Database, *, mode: str = "text", horizon: str = "settled") -> PlattFit:
+def put_in_force(
+    database: Database,
+    *,
+    mode: str = "text",
+    horizon: str = "settled",
+    signals: str = "rules",
+    model_version: str | None = None,
+) -> PlattFit:
     fit = PlattFit(0.5, 0.3)
     record = calibration.save_fit(
         database,
         version=f"platt-{mode}-{horizon}",
         input_mode=mode,
         horizon=horizon,
+        signals=signals,
+        model_version=model_version,
         fit=fit,
         report={},
         is_simulated=False,

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from viral_platform.engine.calibration import PlattFit
+from viral_platform.engine.calibration import Calibration, PlattFit
 from viral_platform.engine.errors import NotFoundError
 from viral_platform.storage import calibration
 from viral_platform.storage.calibration import Outcome, OutcomePair, PlattRecord
@@ -26,6 +26,8 @@ def fitted(
         version=version,
         input_mode=mode,
         horizon=horizon,
+        signals="rules",
+        model_version=None,
         fit=PlattFit(0.5, 0.25),
         report={"verdict": {"applied": True}},
         is_simulated=False,
@@ -90,7 +92,7 @@ def test_a_fit_comes_back_as_a_candidate(database: Database) -> None:
     record = fitted(database, "platt-1")
     assert record == calibration.get_fit(database, "platt-1")
     assert (record.status, record.activated_at) == ("candidate", None)
-    assert record.fit == PlattFit(0.5, 0.25)
+    assert record.calibration == Calibration(PlattFit(0.5, 0.25), "rules", None)
 
 
 def test_the_same_fit_again_keeps_its_status_and_becomes_the_newest(database: Database) -> None:
@@ -169,7 +171,8 @@ def test_pairs_come_in_the_order_of_their_answers(database: Database) -> None:
         calibration.save_outcome(database, outcome(key))
     pairs = calibration.load_pairs(database, "text", "settled", max_age_hours=336)
     assert raw_scores(pairs) == [1.0, 2.0, 3.0]
-    assert pairs[0] == OutcomePair(1.0, 70.0, is_simulated=False)
+    expected = OutcomePair(1.0, 70.0, is_simulated=False, signals="", model_version=None)
+    assert pairs[0] == expected
 
 
 @pytest.mark.usefixtures("outcome_pairs")

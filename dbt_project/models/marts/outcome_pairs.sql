@@ -4,6 +4,15 @@ select
     outcomes.analysis_id,
     analyses.input_mode,
     analyses.horizon,
+    analyses.model_version,
+    coalesce(
+        (
+            select string_agg(weights.key, '+' order by weights.key)
+            from jsonb_each_text(analyses.answer -> 'score_weights') as weights
+            where weights.value::double precision > 0
+        ),
+        ''
+    ) as signals,
     analyses.raw_score,
     analyses.overall_score,
     analyses.calibration_version,

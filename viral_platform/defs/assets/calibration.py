@@ -73,6 +73,8 @@ def platt_parameters(config: PlattConfig, database: DatabaseResource) -> dg.Mate
             "version": record.version,
             "input_mode": record.input_mode,
             "horizon": record.horizon,
+            "signals": record.signals,
+            "model_version": record.model_version or "none",
             "slope": record.slope,
             "intercept": record.intercept,
             "ece": verdict.ece,

@@ -110,6 +110,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("input_mode", sa.Text(), nullable=False),
         sa.Column("horizon", sa.Text(), nullable=False),
+        sa.Column("signals", sa.Text(), nullable=False, comment="mix of signals that it holds for"),
+        sa.Column("model_version", sa.Text(), nullable=True, comment="model that it holds for"),
         sa.Column("slope", sa.Float(), nullable=False),
         sa.Column("intercept", sa.Float(), nullable=False),
         sa.Column("report", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
