@@ -130,7 +130,7 @@ def measure(home: Path, *, large: bool, suffix: str) -> dict[str, object]:
     def stage_and_merge(database: Database) -> None:
         with database.connect() as connection:
             videos.stage(connection, blocks)
-            videos.merge(connection)
+            videos.merge(connection, "The benchmark")
 
     def whole_import(database: Database) -> None:
         import_file(database, path, ImportOptions(scraped_at=CRAWLED_AT))

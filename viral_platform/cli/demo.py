@@ -267,14 +267,8 @@ def _print_summary(story: _Story, summary: dict[str, object]) -> None:
             ["sound_name", "trend_phase", "velocity_score", "video_count", "window_end"],
         )
     )
-    failed = summary["checks_failed"]
-    out.print(
-        f"{summary['runs']} runs, {summary['checks_passed']} checks passed, "
-        f"{len(failed) if isinstance(failed, list) else 0} not:"
-    )
-    if isinstance(failed, list):
-        for line in failed:
-            out.print(f"  [yellow]{line}[/]", highlight=False)
+    for line in _told_checks(summary):
+        out.print(line, highlight=False)
     port = story.installation.settings.dagster_webserver_port
     out.print(
         f"\nDone in {summary['seconds']} s. Next:\n"
@@ -284,3 +278,10 @@ def _print_summary(story: _Story, summary: dict[str, object]) -> None:
         "  viral model show      viral calibration show      viral trends sounds\n"
         "  viral import FILE     with an export of your own, in another VIRAL_HOME"
     )
+
+
+def _told_checks(summary: dict[str, object]) -> list[str]:
+    failed = summary["checks_failed"]
+    lines = [f"  [yellow]{line}[/]" for line in failed] if isinstance(failed, list) else []
+    outcome = f"{len(lines)} not:" if lines else "none failed."
+    return [f"{summary['runs']} runs, {summary['checks_passed']} checks passed, {outcome}", *lines]

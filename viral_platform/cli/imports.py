@@ -56,7 +56,7 @@ def import_command(
             parser=_time,
             metavar="ISO",
             help="Crawl time of items that carry none (UTC unless it says otherwise). "
-            "Default: the first receipt of the file.",
+            "Default: the first receipt of the file. The first import of a file settles it.",
             show_default=False,
         ),
     ] = None,
@@ -74,7 +74,8 @@ def import_command(
 ) -> None:
     """Import scraper exports: videos, snapshots and creators; what is rejected to quarantine.
 
-    Each file is one transaction. Importing a file again changes nothing.
+    Each file is one transaction. Importing a file again changes nothing; told another crawl time,
+    it is refused. Real and simulated videos are never mixed.
     """
     database = open_installation().database
     options = ImportOptions(
@@ -115,6 +116,12 @@ def _tables(report: ImportReport, *, dry_run: bool) -> Group:
     if reasons:
         shown.append(table("Quarantined", reasons, ("file", "reason", "items")))
         shown.append("See them: viral quarantine list")
+    if report.dated_by_receipt:
+        shown.append(
+            f"{report.dated_by_receipt:,} items carry no crawl time and were dated by the file's "
+            "receipt. Were they scraped at another time? Import them into a fresh VIRAL_HOME with "
+            "--scraped-at 2026-01-31T12:00:00+00:00; --dry-run tells beforehand."
+        )
     if report.unchanged and not report.new + report.updated:
         shown.append("Nothing changed: all of it was imported before.")
     shown.append(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from viral_platform.cli.messages import parse, read_json_lines
+from viral_platform.cli.messages import parse, parse_instant, read_json_lines
 from viral_platform.cli.output import JsonFlag, emit, open_installation
 from viral_platform.services.outcomes import OutcomeReport, OutcomesAdded, add_outcomes
 
@@ -29,9 +29,12 @@ def add(
     comments: Annotated[int, typer.Option(min=0)],
     shares: Annotated[int, typer.Option(min=0)],
     saves: Annotated[int | None, typer.Option(min=0)] = None,
-    measured_at: Annotated[str | None, typer.Option(help="ISO time; unset: now.")] = None,
+    measured_at: Annotated[
+        str | None, typer.Option(help="ISO time, UTC without a zone; unset: now.")
+    ] = None,
     posted_at: Annotated[
-        str | None, typer.Option(help="ISO time; needed when the request had none.")
+        str | None,
+        typer.Option(help="ISO time, UTC without a zone; needed when the request had none."),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -45,8 +48,10 @@ def add(
             "comments": comments,
             "shares": shares,
             "saves": saves,
-            "measured_at": measured_at or datetime.now(UTC).isoformat(),
-            "posted_at": posted_at,
+            "measured_at": datetime.now(UTC)
+            if measured_at is None
+            else parse_instant(measured_at, "--measured-at"),
+            "posted_at": None if posted_at is None else parse_instant(posted_at, "--posted-at"),
         },
         "The outcome",
     )

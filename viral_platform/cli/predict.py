@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime
+import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Group
 from rich.panel import Panel
-from rich.progress import Progress
 
 from viral_platform.cli.messages import parse, parse_instant, parse_json, read_json_lines
-from viral_platform.cli.output import JsonFlag, emit, err, open_installation, table
+from viral_platform.cli.output import Installation, JsonFlag, emit, open_installation, table
+from viral_platform.cli.run import show_step
 from viral_platform.engine.contracts import PredictionAnswer, PredictionRequest
-from viral_platform.services.prediction import PredictionService
+from viral_platform.engine.errors import InputError
+from viral_platform.services.prediction import PredictionService, store_batch
+from viral_platform.storage import analyses
 from viral_platform.storage.artifacts import ArtifactStore
 
 
@@ -50,11 +51,8 @@ def predict(
     if (batch is None) != (out is None):
         raise typer.BadParameter("--batch and --out belong together.")
     installation = open_installation()
-    service = PredictionService(
-        installation.database, ArtifactStore(installation.settings.artifacts)
-    )
     if batch is not None and out is not None:
-        answered = _predict_batch(service, batch, out)
+        answered = _predict_batch(installation, batch, out)
         emit(
             {"answered": answered, "out": str(out)},
             as_json=json,
@@ -72,21 +70,36 @@ def predict(
         },
         "The request",
     )
+    service = PredictionService(
+        installation.database, ArtifactStore(installation.settings.artifacts)
+    )
     answer = service.predict(request)
     emit(answer.model_dump(mode="json"), as_json=json, human=lambda: explained(answer))
 
 
-def _predict_batch(service: PredictionService, batch: Path, out: Path) -> int:
-    """Answer all requests of a file; every line is checked before the first is answered."""
+def _predict_batch(installation: Installation, batch: Path, out: Path) -> int:
+    """Answer all requests of a file by one run; every line is checked before it starts."""
+    from viral_platform.cli.runner import run_job  # Dagster costs 2 s; one answer needs none
+
     requests = list(read_json_lines(PredictionRequest, batch))
-    batch_id = f"file-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-    with (
-        out.open("w", encoding="utf-8") as lines,
-        Progress(console=err, disable=not sys.stderr.isatty()) as progress,
-    ):
-        for request in progress.track(requests, description="predicting"):
-            lines.write(service.predict(request, batch_id=batch_id).model_dump_json() + "\n")
-    return len(requests)
+    if not requests:
+        raise InputError(f"{batch} holds no request. Give one JSON object a line.")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out} cannot be written: its folder does not exist.")
+    batch_id = store_batch(installation.database, requests)
+    run_job(
+        "prediction_job",
+        installation.settings,
+        installation.database,
+        config={"ops": {"predict": {"config": {"batch_id": batch_id}}}},
+        on_step=show_step,
+    ).raise_for_problem()
+    answers = analyses.answers_of_batch(installation.database, batch_id)
+    out.write_text(
+        "".join(jsonlib.dumps(answer, ensure_ascii=False) + "\n" for answer in answers),
+        encoding="utf-8",
+    )
+    return len(answers)
 
 
 def explained(answer: PredictionAnswer) -> Group:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,22 +12,33 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import dagster as dg
+import psycopg
+import sqlalchemy.exc
 from dagster import DagsterEvent, DagsterInstance
+from dagster_postgres.utils import DagsterPostgresException
+from dagster_shared.error import SerializableErrorInfo
 
 from viral_platform.defs.common import GATE_REFUSED, INPUT_UNUSABLE
 from viral_platform.defs.instance import dagster_environment, write_dagster_home
 from viral_platform.engine.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
     GateRefusedError,
     InputError,
-    NotFoundError,
+    OutsideServiceError,
     ViralPlatformError,
 )
+from viral_platform.observability.scrubbing import scrub_text
 from viral_platform.settings import Settings
 from viral_platform.storage.database import Database
 
 StepListener = Callable[[str, bool, float], None]
 
+OUTSIDE_SERVICE = "outside_service"
+
 _LOCK_NAMESPACE = 7_271
+_ERRORS_TOLD = 2
+_LONGEST_TOLD = 300
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -66,6 +78,8 @@ class RunReport:
             raise GateRefusedError(message)
         if self.problem_kind == INPUT_UNUSABLE:
             raise InputError(message)
+        if self.problem_kind == OUTSIDE_SERVICE:
+            raise OutsideServiceError(message)
         raise ViralPlatformError(message)
 
 
@@ -98,23 +112,30 @@ def run_job(
 
     Raises
     ------
-    NotFoundError
-        There is no such job.
+    ConfigurationError
+        There is no such job, or the run config does not fit it.
     GateRefusedError
         The job runs already, in another process.
+    OutsideServiceError
+        The database was lost, so that not even the run's end could be stored.
     """
     from viral_platform.definitions import defs  # loads Dagster's definitions, 2 s
 
     if name not in job_names():
-        raise NotFoundError(f"No job {name}. There are: {', '.join(job_names())}.")
-    instance = open_instance(settings, database)
+        raise ConfigurationError(f"No job {name}. There are: {', '.join(job_names())}.")
     started = time.monotonic()
-    with _alone(database, name), _dbt_speaks_to(settings.home / "logs" / "dbt.log"):
+    with (
+        _failures_named(name),
+        _alone(database, name),
+        _dbt_speaks_to(settings.home / "logs" / "dbt.log"),
+    ):
         result = (
             defs.resolve_job_def(name)
             .with_hooks(_listeners(on_step))
             .execute_in_process(
-                run_config={**_QUIET, **(config or {})}, instance=instance, raise_on_error=False
+                run_config={**_QUIET, **(config or {})},
+                instance=open_instance(settings, database),
+                raise_on_error=False,
             )
         )
     problem, kind = _problem(result.all_events)
@@ -136,6 +157,42 @@ def run_job(
         problem=problem,
         problem_kind=kind,
     )
+
+
+_DATABASE_LOST = (
+    DatabaseUnavailableError,
+    DagsterPostgresException,
+    psycopg.OperationalError,
+    sqlalchemy.exc.OperationalError,
+)
+
+
+@contextmanager
+def _failures_named(name: str) -> Iterator[None]:
+    """Raise our own errors for a run config that does not fit and for a database that is lost."""
+    try:
+        yield
+    except dg.DagsterInvalidConfigError as error:
+        told = [_short(problem.message) for problem in error.errors[:_ERRORS_TOLD]]
+        raise ConfigurationError(
+            f"{name}: the run config does not fit. {' '.join(told)}\n"
+            f"Give it as viral run {name} --config FILE with ops: {{ASSET: {{config: ...}}}}."
+        ) from error
+    except _DATABASE_LOST as error:
+        cause = getattr(error, "orig", None) or error.__cause__ or error
+        raise OutsideServiceError(f"{name}: {_lost(str(cause))}") from error
+
+
+def _lost(cause: str) -> str:
+    first = next(iter(cause.strip().splitlines()), "no reason given")
+    return (
+        f"the database was lost during the run ({_short(scrub_text(first))}). "
+        "Run the job again once PostgreSQL answers."
+    )
+
+
+def _short(text: str) -> str:
+    return textwrap.shorten(text, _LONGEST_TOLD, placeholder=" ...")
 
 
 @contextmanager
@@ -189,7 +246,22 @@ def _problem(events: Sequence[DagsterEvent]) -> tuple[str | None, str | None]:
             kind = data.user_failure_data.metadata.get("kind")
             text = data.user_failure_data.description or "failed"
             return text, None if kind is None else str(kind.value)
-        name = "" if error is None else (error.cls_name or "")
-        text = f"step {event.step_key} failed" if error is None else error.message.strip()
-        return text, GATE_REFUSED if name == "DagsterAssetCheckFailedError" else None
+        if error is None:
+            return f"step {event.step_key} failed", None
+        lost = _database_lost(error)
+        if lost is not None:
+            return _lost(lost.message.partition(": ")[2]), OUTSIDE_SERVICE
+        refused = error.cls_name == "DagsterAssetCheckFailedError"
+        return error.message.strip(), GATE_REFUSED if refused else None
     return None, None
+
+
+def _database_lost(error: SerializableErrorInfo) -> SerializableErrorInfo | None:
+    """Return the link of the error's chain that says that the database is lost, or None."""
+    link: SerializableErrorInfo | None = error
+    while link is not None:
+        # Dagster keeps of an error what can be stored: its class by name.
+        if link.cls_name in {kind.__name__ for kind in _DATABASE_LOST}:
+            return link
+        link = link.cause or link.context
+    return None

@@ -16,7 +16,6 @@ from viral_platform.engine.errors import (
 
 MODELLING = ["team:modelling"]
 DATA = ["team:data"]
-RUNBOOK = "docs/runbook.md"
 
 # The database restarting or a connection dropped; everything else is not helped by a rerun.
 DATABASE_RETRIES = dg.RetryPolicy(

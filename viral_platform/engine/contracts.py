@@ -274,7 +274,7 @@ class TrendResult(StrictModel):
 
 
 class ScoreInterval(StrictModel):
-    """A central interval of the score; `level` is its nominal coverage."""
+    """A central interval of the percentile by the tier model alone; `level` is its coverage."""
 
     low: Score100
     high: Score100

@@ -224,7 +224,7 @@ def predict(
         feature_vector=named(vector),
         factors=build_factors(rules, trends, ml),
         suggestions=tips(inputs.rules or [], rules),
-        warnings=warnings(signals, ml.withheld_reason),
+        warnings=[*warnings(signals, ml.withheld_reason), *_doubts(overall, stages, ml)],
         reasoning=_reasoning(signals, used, trends, ml),
         stages=stages.records,
     )
@@ -250,6 +250,25 @@ def _calibrated(raw: float | None, signals: Signals, ml: MlResult, inputs: Input
     if found.model_version != ml.model_version:
         raise Absent("it was fitted on scores of another model")
     return round_half_up(100 * float(found.fit.apply([raw / 100])[0]), 2)
+
+
+def _doubts(score: float | None, stages: StageRecorder, ml: MlResult) -> list[str]:
+    """Return why the score is not, or hardly, the percentile that it estimates."""
+    if score is None:
+        return []
+    lines = []
+    calibration = stages.records[-1]
+    if calibration.status != "ok":
+        lines.append(
+            "Not calibrated: the score is a weighted sum of signals and no percentile yet"
+            f" ({calibration.reason})."
+        )
+    if ml.interval is not None and not ml.interval.low <= score <= ml.interval.high:
+        lines.append(
+            f"The score lies outside the tier model's own {ml.interval.level:.0%} interval, "
+            f"{ml.interval.low:.0f} to {ml.interval.high:.0f}: the other signals pull it away."
+        )
+    return lines
 
 
 def _reasoning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from viral_platform.engine.training_rows import MATURITY_HOURS
 from viral_platform.storage import analyses, models
 from viral_platform.storage.calibration import Outcome, save_outcome
 from viral_platform.storage.database import Database
+
+_CLOCK_TOLERANCE = timedelta(hours=1)
 
 
 class OutcomeReport(StrictModel):
@@ -72,9 +74,13 @@ def add_outcome(database: Database, report: OutcomeReport) -> bool:
     NotFoundError
         There is no such analysis.
     InputError
-        The posting time is unknown, or the post was not mature when measured.
+        The posting time is unknown, the post was not mature when measured, or it was measured
+        before the prediction or in the future.
     """
     analysis = analyses.get_analysis(database, report.analysis_id)
+    # Simulated posts live on the simulator's clock, and their analyses are made on ours.
+    if not analysis.is_simulated:
+        _require_measured_between(report, analysis.created_at, datetime.now(UTC))
     age_hours = _age_hours(report, analysis.posted_at)
     version, scale = judged_by(database, analysis.model_version)
     engagement = float(
@@ -98,6 +104,21 @@ def add_outcome(database: Database, report: OutcomeReport) -> bool:
             measured_at=report.measured_at,
         ),
     )
+
+
+def _require_measured_between(report: OutcomeReport, predicted_at: datetime, now: datetime) -> None:
+    measured = (
+        f"Analysis {report.analysis_id}: measured_at is {report.measured_at.isoformat()}, which"
+    )
+    if report.measured_at > now + _CLOCK_TOLERANCE:
+        raise InputError(
+            f"{measured} is in the future. Give the time when the counts were read, with its zone."
+        )
+    if report.measured_at <= predicted_at:
+        raise InputError(
+            f"{measured} is not after the prediction of {predicted_at.isoformat()}; an outcome "
+            "known before it proves nothing. Give counts that were read afterwards."
+        )
 
 
 def _age_hours(report: OutcomeReport, known: datetime | None) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -54,6 +54,13 @@ class _Kept:
     calibrations: dict[tuple[str, str], PlattRecord] = field(default_factory=dict)
     simulated: bool = False
     failures: dict[str, str] = field(default_factory=dict)
+
+
+def store_batch(database: Database, requests: Sequence[PredictionRequest]) -> str:
+    """Store requests for `prediction_job` and return the id of their batch."""
+    batch_id = f"batch-{uuid4().hex[:12]}"
+    analyses.store_requests(database, batch_id, [_storable(request) for request in requests])
+    return batch_id
 
 
 class PredictionService:
@@ -114,6 +121,17 @@ class PredictionService:
             model_version=answer.model_version,
         )
         return answer
+
+    def predict_batch(self, batch_id: str) -> list[PredictionAnswer]:
+        """Return the answers to the stored requests of a batch, in their order.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such batch.
+        """
+        requests = analyses.load_requests(self._database, batch_id)
+        return [self.predict(request, batch_id=batch_id) for request in requests]
 
     def refresh(self) -> None:
         """Forget what is kept; the next request reads it anew."""

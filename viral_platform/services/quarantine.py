@@ -60,6 +60,11 @@ def retry(database: Database) -> RetryReport:
     """Judge all items in quarantine again and store those that pass, in one transaction.
 
     An item keeps the crawl time of its first import.
+
+    Raises
+    ------
+    GateRefusedError
+        Real and simulated videos would be mixed.
     """
     now = datetime.now(UTC)
     accepted: list[int] = []
@@ -103,6 +108,6 @@ def _store(
     connection: psycopg.Connection, blocks: Sequence[bytes], accepted: Sequence[int]
 ) -> MergeCounts:
     videos.stage(connection, blocks)
-    merged = videos.merge(connection)
+    merged = videos.merge(connection, "The quarantine")
     quarantine.resolve(connection, accepted)
     return merged

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from viral_platform.engine.contracts import PredictionAnswer, PredictionRequest
 from viral_platform.engine.errors import NotFoundError
 from viral_platform.storage.database import Database
-from viral_platform.storage.tables import analysis_results
+from viral_platform.storage.tables import analysis_results, prediction_requests
 
 _INSERT = """
 insert into app.analysis_results (
@@ -34,6 +35,7 @@ class AnalysisRecord:
     """What an outcome needs to know of the analysis that it belongs to."""
 
     id: UUID
+    created_at: datetime
     posted_at: datetime | None
     model_version: str | None
     is_simulated: bool
@@ -89,6 +91,49 @@ def get_analysis(database: Database, analysis_id: UUID) -> AnalysisRecord:
     if row is None:
         raise NotFoundError(f"No analysis {analysis_id}. Its id is in the answer of viral predict.")
     return AnalysisRecord(**row._mapping)  # noqa: SLF001  SQLAlchemy's public accessor
+
+
+def store_requests(
+    database: Database, batch_id: str, requests: Sequence[PredictionRequest]
+) -> None:
+    """Store the requests of a batch in their order."""
+    rows = [
+        {"batch_id": batch_id, "position": position, "request": request.model_dump(mode="json")}
+        for position, request in enumerate(requests, start=1)
+    ]
+    with database.engine.begin() as connection:
+        connection.execute(insert(prediction_requests), rows)
+
+
+def load_requests(database: Database, batch_id: str) -> list[PredictionRequest]:
+    """Return the requests of a batch in their order.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such batch.
+    """
+    query = (
+        select(prediction_requests.c.request)
+        .where(prediction_requests.c.batch_id == batch_id)
+        .order_by(prediction_requests.c.position)
+    )
+    with database.engine.connect() as connection:
+        found: list[object] = list(connection.execute(query).scalars())
+    if not found:
+        raise NotFoundError(f"No batch {batch_id}. viral predict --batch makes one.")
+    return [PredictionRequest.model_validate(request) for request in found]
+
+
+def answers_of_batch(database: Database, batch_id: str) -> list[dict[str, Any]]:
+    """Return the answers of a batch in the order of its requests."""
+    query = (
+        select(analysis_results.c.answer)
+        .where(analysis_results.c.batch_id == batch_id)
+        .order_by(analysis_results.c.created_at)
+    )
+    with database.engine.connect() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def get_answer(database: Database, analysis_id: UUID) -> dict[str, Any]:

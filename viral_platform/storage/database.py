@@ -15,12 +15,19 @@ from psycopg import sql
 from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event, make_url
 
 from viral_platform.engine.errors import ConfigurationError, DatabaseUnavailableError
+from viral_platform.observability.scrubbing import scrub_text
 from viral_platform.settings import Settings
 from viral_platform.storage import embedded
 
 APP_DATABASE = "viral"
 DAGSTER_DATABASE = "viral_dagster"
 CONNECT_TIMEOUT_SECONDS = 5
+
+# No example with a password in it: the command line masks what looks like one.
+_URL_FORM = (
+    "VIRAL_DATABASE_URL must read postgresql://USER@HOST:PORT/DATABASE; a password follows USER "
+    "after a colon"
+)
 
 
 class Database:
@@ -41,6 +48,8 @@ class Database:
         engine = create_engine(
             self._url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
+            # Errors otherwise print captions and handles into logs, Dagster's events and Sentry.
+            hide_parameters=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
         )
         event.listen(engine, "handle_error", self._name_lost_connection)
@@ -52,7 +61,7 @@ class Database:
         unreachable = context.connection is None or context.is_disconnect
         # A failed ping is no error yet: the pool then opens a new connection.
         if unreachable and not context.is_pre_ping and isinstance(error, psycopg.OperationalError):
-            raise DatabaseUnavailableError(_unreachable(self.safe_url)) from error
+            raise DatabaseUnavailableError(_unreachable(self.safe_url, error)) from error
 
     def close(self) -> None:
         """Close the pool; the next use opens it again."""
@@ -67,8 +76,8 @@ class Database:
 
     @property
     def safe_url(self) -> str:
-        """The URL with its password masked."""
-        return self._url.render_as_string(hide_password=True)
+        """The URL with its password masked, be it in the authority part or in the query."""
+        return scrub_text(self._url.render_as_string(hide_password=True))
 
     @property
     def dagster_url(self) -> str:
@@ -89,7 +98,7 @@ class Database:
         try:
             connection = psycopg.connect(self.url, connect_timeout=CONNECT_TIMEOUT_SECONDS)
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(_unreachable(self.safe_url)) from error
+            raise DatabaseUnavailableError(_unreachable(self.safe_url, error)) from error
         try:
             with connection:
                 yield connection
@@ -103,21 +112,31 @@ class Database:
     def process_environment(self) -> dict[str, str]:
         """Return what Dagster's and dbt's configuration files read from the environment."""
         query = {key: str(value) for key, value in self._url.query.items()}
-        return {
+        environment = {
             "VIRAL_DAGSTER_DATABASE_URL": self.dagster_url,
             "VIRAL_PG_HOST": query.get("host") or self._url.host or "localhost",
             "VIRAL_PG_PORT": str(self._url.port or query.get("port") or 5432),
-            "VIRAL_PG_USER": self._url.username or "postgres",
-            "VIRAL_PG_PASSWORD": self._url.password or "",
+            "VIRAL_PG_USER": self._url.username or query.get("user") or "postgres",
+            "VIRAL_PG_PASSWORD": self._url.password or query.get("password") or "",
             "VIRAL_PG_DATABASE": self._url.database or APP_DATABASE,
         }
+        if "sslmode" in query:
+            environment["PGSSLMODE"] = query["sslmode"]  # dbt's driver reads it itself
+        return environment
 
 
-def _unreachable(safe_url: str) -> str:
-    return (
-        f"PostgreSQL at {safe_url} does not answer within {CONNECT_TIMEOUT_SECONDS} s. "
-        "Start it or correct VIRAL_DATABASE_URL."
-    )
+def _unreachable(safe_url: str, error: psycopg.OperationalError) -> str:
+    cause = _first_line(error)
+    if "FATAL:" in cause:
+        problem, remedy = "refuses the connection", "Correct VIRAL_DATABASE_URL or the server."
+    else:
+        problem, remedy = "does not answer", "Start it or correct VIRAL_DATABASE_URL."
+    return f"PostgreSQL at {safe_url} {problem}: {cause}. {remedy}"
+
+
+def _first_line(error: psycopg.Error) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return scrub_text(lines[0]).rstrip(". ")
 
 
 def open_database(settings: Settings) -> Database:
@@ -126,9 +145,9 @@ def open_database(settings: Settings) -> Database:
     Raises
     ------
     DatabaseUnavailableError
-        The server does not answer.
+        The server does not answer, or refuses the connection.
     ConfigurationError
-        `VIRAL_DATABASE_URL` is not a PostgreSQL URL.
+        `VIRAL_DATABASE_URL` is not a PostgreSQL URL, or VIRAL_HOME cannot be a folder.
     """
     if settings.viral_database_url is None:
         server = make_url(embedded.start_server(settings.home))
@@ -146,11 +165,9 @@ def _parse(text: str) -> URL:
     try:
         url = make_url(text)
     except Exception as error:
-        raise ConfigurationError("VIRAL_DATABASE_URL is not a URL.") from error
-    if url.get_backend_name() != "postgresql" or not url.database:
-        raise ConfigurationError(
-            "VIRAL_DATABASE_URL must read postgresql://user:password@host:port/database."
-        )
+        raise ConfigurationError(f"{_URL_FORM}. What is set is not a URL.") from error
+    if url.get_backend_name() not in {"postgresql", "postgres"} or not url.database:
+        raise ConfigurationError(f"{_URL_FORM}.")
     return url
 
 
@@ -166,7 +183,11 @@ def _ensure_databases(maintenance: Database, database: Database) -> None:
             for name in sorted(names - {row[0] for row in rows}):
                 _create(connection, name)
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailableError(_unreachable(maintenance.safe_url)) from error
+        raise DatabaseUnavailableError(_unreachable(maintenance.safe_url, error)) from error
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(
+            f"VIRAL_DATABASE_URL cannot be used: {_first_line(error)}."
+        ) from error
 
 
 def _create(connection: psycopg.Connection, name: str) -> None:

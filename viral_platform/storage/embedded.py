@@ -19,7 +19,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from viral_platform.engine.errors import DatabaseUnavailableError
+from viral_platform.engine.errors import ConfigurationError, DatabaseUnavailableError
 from viral_platform.observability.logging import get_logger
 
 with warnings.catch_warnings():
@@ -31,6 +31,7 @@ with warnings.catch_warnings():
 log = get_logger(__name__)
 
 START_TIMEOUT_SECONDS = 30.0
+_START_LOCK = ".start.lock"
 _OPEN = stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -59,8 +60,10 @@ def start_server(home: Path) -> str:
     ------
     DatabaseUnavailableError
         It does not answer within 30 seconds; names the server's log.
+    ConfigurationError
+        `home` is no folder that can be written to.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    _make_home(home)
     pgdata = home / "pg"
     to_open = directories_to_open(pgdata)
     if to_open:
@@ -78,6 +81,17 @@ def start_server(home: Path) -> str:
             url = _start(pgdata)
             _private(home)
     return url
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / _START_LOCK).touch()
+    except OSError as error:
+        raise ConfigurationError(
+            f"VIRAL_HOME is {home}, which cannot be made a folder that this process may write to "
+            f"({error.strerror}). Set VIRAL_HOME to another one."
+        ) from error
 
 
 def stop_server(home: Path) -> bool:
@@ -99,7 +113,7 @@ def is_running(home: Path) -> bool:
 @contextmanager
 def _one_starter(home: Path) -> Iterator[None]:
     """Let one thread of one process at a time start the server; the others find it running."""
-    with (home / ".start.lock").open("w") as lock:
+    with (home / _START_LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

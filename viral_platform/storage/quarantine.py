@@ -23,6 +23,19 @@ class ImportFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstReceipt:
+    """When a file first came, and the crawl time that it was given then."""
+
+    received_at: datetime
+    crawled_at: datetime
+
+    @property
+    def dates_the_crawl(self) -> bool:
+        """Whether no crawl time was told, so that the receipt stands for it."""
+        return self.crawled_at == self.received_at
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedItem:
     """An item that is not accepted: its number in the file, from 1, why, and the item as JSON."""
 
@@ -74,8 +87,8 @@ from app.quarantined_items
 
 def remember_file(
     connection: psycopg.Connection, file: ImportFile, received_at: datetime
-) -> datetime:
-    """Remember a file at its first receipt; return the crawl time remembered for it.
+) -> FirstReceipt:
+    """Remember a file at its first receipt; return what is remembered of that.
 
     Another import of the same file waits here until this transaction has ended.
     """
@@ -83,12 +96,12 @@ def remember_file(
         _REMEMBER, [file.sha256, file.name, file.source, received_at, file.crawled_at]
     )
     row = connection.execute(
-        "select crawled_at from app.import_files where sha256 = %s", [file.sha256]
+        "select first_received_at, crawled_at from app.import_files where sha256 = %s",
+        [file.sha256],
     ).fetchone()
     if row is None:
         raise LookupError(f"file {file.sha256} was just stored and is not there")
-    crawled_at: datetime = row[0]
-    return crawled_at
+    return FirstReceipt(*row)
 
 
 def store_counts(connection: psycopg.Connection, sha256: str, counts: Mapping[str, object]) -> None:

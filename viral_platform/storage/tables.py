@@ -276,6 +276,16 @@ analysis_results = Table(
     comment="Answered predictions: raw and served score, and the versions that made them.",
 )
 
+prediction_requests = Table(
+    "prediction_requests",
+    metadata,
+    Column("batch_id", Text, primary_key=True),
+    Column("position", Integer, primary_key=True, comment="of the request in its batch, from 1"),
+    Column("request", JSONB, nullable=False),
+    _instant("requested_at", now=True),
+    comment="Requests of batches. A run's config names the batch; what is asked stays here.",
+)
+
 outcomes = Table(
     "outcomes",
     metadata,

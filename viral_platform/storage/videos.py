@@ -16,6 +16,8 @@ from typing import Any, LiteralString
 import msgspec
 import psycopg
 
+from viral_platform.engine.errors import GateRefusedError
+
 
 class VideoRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One video at one crawl, as far as an export tells: what is None is unknown.
@@ -108,6 +110,18 @@ copy staged_videos (
     author_id, author_display_name, author_verified, author_followers, author_following,
     author_hearts, author_videos
 ) from stdin with (null '')
+"""
+
+# Whether real and simulated videos are staged, and whether those of the other kind are stored.
+_FIND_KINDS = """
+select
+    coalesce(bool_or(not is_simulated), false),
+    coalesce(bool_or(is_simulated), false),
+    coalesce(bool_or(not is_simulated), false)
+    and exists (select 1 from app.scraped_videos where is_simulated),
+    coalesce(bool_or(is_simulated), false)
+    and exists (select 1 from app.scraped_videos where not is_simulated)
+from staged_videos
 """
 
 # Rows that are not the only one of their video: copies within a crawl, and later crawls.
@@ -314,15 +328,21 @@ def stage(connection: psycopg.Connection, blocks: Iterable[bytes]) -> None:
             sent.result()
 
 
-def merge(connection: psycopg.Connection) -> MergeCounts:
-    """Bring the staged rows into videos, snapshots and creators.
+def merge(connection: psycopg.Connection, origin: str) -> MergeCounts:
+    """Bring the staged rows into videos, snapshots and creators; `origin` is where they are from.
 
     A row of a video and crawl time that has its snapshot already changes nothing. Of several rows
     of a video at one crawl time the one with the most views counts. The latest state moves only
     with a newer crawl, and what is unknown there keeps what was known.
+
+    Raises
+    ------
+    GateRefusedError
+        Real and simulated videos would be mixed.
     """
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", [_MERGE_LOCK])
+        _refuse_mixture(cursor, origin)
         cursor.execute(_FIND_REPEATS)
         duplicates = cursor.execute(_DELETE_COPIES).rowcount
         cursor.execute(_NUMBER_CRAWLS)
@@ -338,6 +358,22 @@ def merge(connection: psycopg.Connection) -> MergeCounts:
     return MergeCounts(
         new=new, updated=snapshots - new, unchanged=rows - snapshots, duplicates=duplicates
     )
+
+
+def _refuse_mixture(cursor: psycopg.Cursor[tuple[int, ...]], origin: str) -> None:
+    real, simulated, real_to_simulated, simulated_to_real = _one(cursor.execute(_FIND_KINDS))
+    problem = None
+    if real and simulated:
+        problem = "holds both real and simulated videos"
+    elif real_to_simulated:
+        problem = "holds real videos, and the database simulated ones"
+    elif simulated_to_real:
+        problem = "holds simulated videos, and the database real ones"
+    if problem:
+        raise GateRefusedError(
+            f"{origin} {problem}; they are never mixed, and nothing of it was stored. To keep "
+            "them apart, set VIRAL_HOME to another folder."
+        )
 
 
 def totals(connection: psycopg.Connection) -> Totals:

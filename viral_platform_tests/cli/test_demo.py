@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from viral_platform.cli.demo import _told_checks
 from viral_platform.storage import embedded
 
 pytestmark = pytest.mark.slow
@@ -155,7 +156,7 @@ def test_an_outcome_is_stored_once_and_too_young_a_post_is_refused(demo: Install
 
 
 def test_running_a_job_that_does_not_exist_names_those_that_do(demo: Installation) -> None:
-    assert "retrain_ml" in demo.viral("run", "no_such_job", code=3)
+    assert "retrain_ml" in demo.viral("run", "no_such_job", code=2)
 
 
 def test_a_job_run_again_tells_its_checks(demo: Installation) -> None:
@@ -185,3 +186,14 @@ def test_simulated_videos_are_never_mixed_into_real_ones(
     finally:
         embedded.stop_server(home)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_the_line_on_checks_announces_a_list_only_when_one_follows() -> None:
+    counted: dict[str, object] = {"runs": 18, "checks_passed": 87}
+    assert _told_checks({**counted, "checks_failed": []}) == [
+        "18 runs, 87 checks passed, none failed."
+    ]
+    assert _told_checks({**counted, "checks_failed": ["a:b: 3 rows"]}) == [
+        "18 runs, 87 checks passed, 1 not:",
+        "  [yellow]a:b: 3 rows[/]",
+    ]

@@ -82,6 +82,7 @@ def test_import_prints_the_fixed_keys_and_quarantine_shows_what_was_rejected(
         "duplicates": 0,
         "quarantined": 1,
         "scraper_errors": 1,
+        "dated_by_receipt": 0,
         "videos_total": 1,
         "snapshots_total": 1,
     }
@@ -101,6 +102,41 @@ def test_import_speaks_to_people_too(viral: Viral, tmp_path: Path) -> None:
     assert "1 videos and 1 snapshots are stored" in viral("import", path, *SCRAPED)
     assert "Nothing changed" in viral("import", path)
     assert "not_a_count" in viral("quarantine", "list")
+
+
+def test_a_file_dated_by_its_receipt_is_pointed_out(viral: Viral, tmp_path: Path) -> None:
+    path = _write(tmp_path / "items.jsonl", GOOD, BAD)
+    said = (
+        "1 items carry no crawl time and were dated by the file's receipt. If they were scraped "
+        "at another time, give it: --scraped-at 2026-01-31T12:00:00+00:00."
+    )
+    assert said in viral("import", path, "--dry-run")
+    assert "receipt" not in viral("import", path, "--dry-run", *SCRAPED)
+    assert said in viral("import", path)
+    report = viral.json("import", path)
+    assert report["dated_by_receipt"] == report["files"][0]["dated_by_receipt"] == 1
+
+
+def test_another_crawl_time_for_a_file_imported_before_exits_with_3(
+    viral: Viral, tmp_path: Path
+) -> None:
+    path = _write(tmp_path / "items.jsonl", GOOD)
+    viral("import", path, *SCRAPED)
+    message = viral("import", path, "--scraped-at", "2025-06-02T12:00:00Z", code=3)
+    for part in ("items.jsonl", "2025-06-01T12:00:00+00:00", "2025-06-02T12:00:00+00:00"):
+        assert part in message
+
+
+def test_mixing_real_and_simulated_exits_with_4_also_on_a_retry(
+    viral: Viral, database: Database, tmp_path: Path
+) -> None:
+    real, simulated = GOOD, {**GOOD, "id": BAD["id"], "simulated": True}
+    viral("import", _write(tmp_path / "real.jsonl", real, BAD), *SCRAPED)
+    path = _write(tmp_path / "simulated.jsonl", simulated)
+    assert "simulated.jsonl holds simulated" in viral("import", path, *SCRAPED, code=4)
+    with database.connect() as connection:
+        connection.execute("update app.quarantined_items set item = %s", [json.dumps(simulated)])
+    assert "The quarantine holds simulated" in viral("quarantine", "retry", code=4)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,13 @@ from viral_platform.defs.assets import ingestion, model, rules, serving
 from viral_platform.defs.checks import calibration_result, tier_model_results
 from viral_platform.defs.resources import ArtifactsResource, DatabaseResource, PredictionResource
 from viral_platform.engine.calibration import CalibrationVerdict
+from viral_platform.engine.contracts import PredictionRequest
 from viral_platform.engine.evaluation import EvaluationReport
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
+from viral_platform.services.prediction import store_batch
+from viral_platform.services.rules import sync_rule_library
 from viral_platform.services.training import Parity
-from viral_platform.storage import models
+from viral_platform.storage import analyses, models
 from viral_platform.storage.database import Database
 from viral_platform.storage.tables import model_versions, scraped_videos, video_snapshots
 
@@ -64,10 +67,10 @@ def _materialize(
         )
 
 
-def _predict(request: dict[str, object]) -> dg.ExecuteInProcessResult:
+def _predict(batch_id: str) -> dg.ExecuteInProcessResult:
     with dg.DagsterInstance.ephemeral() as instance:
         return serving.prediction_job.execute_in_process(
-            run_config={"ops": {"predict": {"config": {"request": request}}}},
+            run_config={"ops": {"predict": {"config": {"batch_id": batch_id}}}},
             resources=_resources(),
             instance=instance,
             raise_on_error=False,
@@ -112,6 +115,24 @@ def test_an_import_materialises_four_assets_whose_counters_add_up(
     with installation.engine.connect() as connection:
         stored = connection.execute(select(func.count()).select_from(scraped_videos)).scalar_one()
     assert stored == counts["new"] == counts["dagster/row_count"]
+
+
+def test_an_import_tells_how_many_items_were_dated_by_receipt_and_refuses_a_mixture(
+    installation: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "real.jsonl"
+    path.write_text('{"id": "7374737911075310856", "text": "a caption", "playCount": 5}\n')
+    config = {"ops": {"imported_exports": {"config": {"files": [str(path)]}}}}
+    result = _materialize([ingestion.imported_exports], config)
+    metadata = result.asset_materializations_for_node("imported_exports")[0].metadata
+    assert metadata["dated_by_receipt"].value == 1
+    refused = _import(tmp_path, [10])
+    assert "VIRAL_HOME" in _failure(refused)
+    (failed,) = [event for event in refused.all_events if event.is_step_failure]
+    assert failed.step_failure_data.user_failure_data.metadata["kind"].value == "gate_refused"
+    with installation.engine.connect() as connection:
+        count = select(func.count()).select_from(scraped_videos)
+        assert connection.execute(count).scalar_one() == 1
 
 
 def test_an_unreadable_export_fails_the_run_with_its_reason_and_stores_nothing(
@@ -296,19 +317,27 @@ def test_rules_keep_their_learned_weights_when_the_library_is_loaded_again(
     assert first.metadata["dagster/row_count"].value == 25
 
 
-def test_the_prediction_op_answers_stores_and_reports_without_content(trained: Trained) -> None:
-    result = _predict({"content_text": "Wait for it #fyp"})
+def test_the_prediction_op_answers_a_batch_in_order_and_reports_without_content(
+    trained: Trained,
+) -> None:
+    sync_rule_library(trained.database)
+    captions = ["Wait for it #fyp", "What if you never\x00 cook again?"]
+    requests = [PredictionRequest(content_text=caption) for caption in captions]
+    batch_id = store_batch(trained.database, requests)
+    result = _predict(batch_id)
     (event,) = result.asset_materializations_for_node("predict")
     assert event.asset_key == dg.AssetKey("analysis_results")
-    assert event.metadata["answers"].value == 1
-    assert "Wait for it" not in str(event.metadata)
+    assert event.metadata["answers"].value == 2
+    answers = analyses.answers_of_batch(trained.database, batch_id)
+    assert [bool(answer["matched_rules"]) for answer in answers] == [True, True]
+    assert answers[0]["matched_rules"] != answers[1]["matched_rules"]
+    told = str([event.event_specific_data for event in result.all_events])
+    assert "Wait for it" not in told
+    assert "Wait for it" not in str(result.dagster_run.run_config)
 
 
-def test_a_request_that_does_not_validate_fails_the_op_with_the_field(
-    installation: Database,
-) -> None:
-    result = _predict({"content_text": ""})
-    assert "needs its own field" in _failure(result)
+def test_a_batch_that_does_not_exist_fails_the_op_with_its_id(installation: Database) -> None:
+    assert "No batch batch-none" in _failure(_predict("batch-none"))
 
 
 def test_the_training_set_is_the_same_file_when_nothing_new_was_crawled(trained: Trained) -> None:

@@ -196,6 +196,24 @@ def test_a_calibration_of_another_model_is_not_applied(
     assert found.stages[-1].reason == "it was fitted on scores of another model"
 
 
+def test_a_score_that_is_not_calibrated_says_that_it_is_no_percentile(everything: Inputs) -> None:
+    said = "Not calibrated: the score is a weighted sum of signals and no percentile yet"
+    raw = predicted(replace(everything, calibration=None))
+    assert any(said in line for line in raw.warnings)
+    assert not any(said in line for line in predicted(everything).warnings)
+
+
+def test_a_score_outside_the_model_s_own_interval_is_doubted(everything: Inputs) -> None:
+    found = predicted(replace(everything, calibration=None))
+    interval = found.ml.interval
+    assert interval is not None
+    assert found.overall_score is not None
+    outside = not interval.low <= found.overall_score <= interval.high
+    assert any("outside the tier model's own" in line for line in found.warnings) == outside
+    alone = predicted(replace(everything, rules=None, trends=None, calibration=None))
+    assert not any("outside the tier model's own" in line for line in alone.warnings)
+
+
 def test_without_a_score_there_is_nothing_to_calibrate() -> None:
     found = predicted(Inputs(calibration=Calibration(PlattFit(0.5, 0.3), "", None)))
     assert found.overall_score is None

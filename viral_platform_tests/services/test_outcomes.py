@@ -23,6 +23,7 @@ from viral_platform.storage.database import Database
 from viral_platform.storage.tables import outcomes
 
 POSTED = datetime(2026, 3, 1, tzinfo=UTC)
+PREDICTED = POSTED + timedelta(hours=100)
 
 
 class Installation(Protocol):
@@ -41,6 +42,10 @@ def analysed(
             snapshot=MeasuredSnapshot(age_hours=100, views=1000, likes=90, comments=5, shares=5),
         )
     )
+    with database.connect() as connection:
+        connection.execute(
+            "update app.analysis_results set created_at = %s where id = %s", [PREDICTED, answer.id]
+        )
     return UUID(answer.id)
 
 
@@ -129,6 +134,36 @@ def test_an_unknown_posting_time_has_to_be_given(promoted: Installation) -> None
         add_outcome(promoted.database, measured(key))
     given = measured(key).model_copy(update={"posted_at": POSTED})
     assert add_outcome(promoted.database, given)
+
+
+def test_an_outcome_that_was_known_before_the_prediction_is_refused(
+    promoted: Installation,
+) -> None:
+    key = analysed(promoted.database, promoted.artifacts)
+    long_ago = {"posted_at": POSTED - timedelta(days=30), "measured_at": PREDICTED}
+    with pytest.raises(InputError, match="is not after the prediction of 2026-03-05"):
+        add_outcome(promoted.database, measured(key).model_copy(update=long_ago))
+
+
+def test_an_outcome_from_the_future_is_refused(promoted: Installation) -> None:
+    key = analysed(promoted.database, promoted.artifacts)
+    for ahead, fits in ((timedelta(hours=2), False), (timedelta(minutes=30), True)):
+        report = measured(key).model_copy(update={"measured_at": datetime.now(UTC) + ahead})
+        if fits:
+            assert add_outcome(promoted.database, report)
+        else:
+            with pytest.raises(InputError, match="is in the future"):
+                add_outcome(promoted.database, report)
+
+
+def test_a_simulated_outcome_follows_the_simulator_s_clock(promoted: Installation) -> None:
+    key = analysed(promoted.database, promoted.artifacts)
+    with promoted.database.connect() as connection:
+        connection.execute(
+            "update app.analysis_results set is_simulated = true, created_at = %s",
+            [POSTED + timedelta(days=90)],
+        )
+    assert add_outcome(promoted.database, measured(key))
 
 
 def test_a_second_outcome_is_refused_and_the_first_one_stays(promoted: Installation) -> None:

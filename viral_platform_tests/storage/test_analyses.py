@@ -63,7 +63,11 @@ def test_an_outcome_learns_what_it_needs_of_the_analysis(database: Database) -> 
     given = answer()
     analyses.save_answer(database, REQUEST, given, batch_id=None)
     assert analyses.get_analysis(database, UUID(given.id)) == analyses.AnalysisRecord(
-        id=UUID(given.id), posted_at=POSTED, model_version="tier-1", is_simulated=True
+        id=UUID(given.id),
+        created_at=given.created_at,
+        posted_at=POSTED,
+        model_version="tier-1",
+        is_simulated=True,
     )
 
 

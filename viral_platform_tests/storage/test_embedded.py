@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from viral_platform.engine.errors import ConfigurationError
 from viral_platform.storage import embedded
 
 
@@ -110,3 +111,12 @@ def test_a_pid_file_that_names_another_program_does_not_stop_the_start(home: Pat
 def test_stopping_a_server_that_does_not_run_says_so(home: Path) -> None:
     home.mkdir(parents=True)
     assert embedded.stop_server(home) is False
+
+
+@pytest.mark.parametrize("below", ["", "deeper/home"], ids=["a file", "below a file"])
+def test_a_home_that_cannot_be_a_folder_is_a_wrong_setting(tmp_path: Path, below: str) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    with pytest.raises(ConfigurationError, match=f"VIRAL_HOME is {taken / below}"):
+        embedded.start_server(taken / below)
+    assert taken.read_text() == "mine"

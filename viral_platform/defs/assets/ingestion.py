@@ -8,9 +8,9 @@ from typing import cast, get_args
 import dagster as dg
 from pydantic import Field
 
-from viral_platform.defs.common import DATA, INPUT_UNUSABLE
+from viral_platform.defs.common import DATA, GATE_REFUSED, INPUT_UNUSABLE
 from viral_platform.defs.resources import DatabaseResource
-from viral_platform.engine.errors import InputError
+from viral_platform.engine.errors import GateRefusedError, InputError
 from viral_platform.services.ingestion import Source
 from viral_platform.services.ingestion.importer import ImportOptions, ImportReport, import_files
 
@@ -76,6 +76,7 @@ def import_metadata(report: ImportReport) -> dict[str, dg.MetadataValue | int | 
         "duplicates": report.duplicates,
         "quarantined": report.quarantined,
         "scraper_errors": report.scraper_errors,
+        "dated_by_receipt": report.dated_by_receipt,
         "items_per_second": report.received / max(report.seconds, 1e-9),
         "files": len(report.files),
         "quarantined_by_reason": dg.MetadataValue.json(reasons),
@@ -96,10 +97,9 @@ def imported_exports(
                 scraped_at=None if config.scraped_at is None else _instant(config.scraped_at),
             ),
         )
-    except InputError as error:
-        raise dg.Failure(
-            str(error), metadata={"kind": INPUT_UNUSABLE}, allow_retries=False
-        ) from error
+    except (InputError, GateRefusedError) as error:
+        kind = GATE_REFUSED if isinstance(error, GateRefusedError) else INPUT_UNUSABLE
+        raise dg.Failure(str(error), metadata={"kind": kind}, allow_retries=False) from error
     metadata = import_metadata(report)
     rows = {"scraped_videos": report.videos_total, "video_snapshots": report.snapshots_total}
     for spec in SPECS:

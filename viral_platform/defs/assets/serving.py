@@ -1,13 +1,11 @@
 """Group `serving`: predictions as an op, and the table of answers that it fills."""
 
-from typing import Any
-
 import dagster as dg
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from viral_platform.defs.common import DATA, INPUT_UNUSABLE, simulated_label
+from viral_platform.defs.common import DATA, nothing_made_with_reason, simulated_label
 from viral_platform.defs.resources import PredictionResource
-from viral_platform.engine.contracts import PredictionAnswer, PredictionRequest
+from viral_platform.engine.contracts import PredictionAnswer
 
 analysis_results = dg.AssetSpec(
     "analysis_results",
@@ -22,9 +20,9 @@ analysis_results = dg.AssetSpec(
 
 
 class PredictConfig(dg.Config):
-    """One request, with the fields of `POST /v1/predictions`."""
+    """Which batch to answer. Its requests are in the database: captions do not belong in a run."""
 
-    request: dict[str, Any] = Field(description="Fields of the request, content_text at least.")
+    batch_id: str = Field(description="Batch whose stored requests are answered.")
 
 
 def answers_event(answers: list[PredictionAnswer]) -> dg.AssetMaterialization:
@@ -54,28 +52,14 @@ def outcomes_event(added: int, *, is_simulated: bool) -> dg.AssetMaterialization
 def predict(
     context: dg.OpExecutionContext, config: PredictConfig, prediction: PredictionResource
 ) -> None:
-    """Answer one prediction request and store the answer under its id."""
-    try:
-        request = PredictionRequest.model_validate(config.request)
-    except ValidationError as error:
-        raise dg.Failure(
-            f"The request cannot be used: {error}",
-            metadata={"kind": INPUT_UNUSABLE},
-            allow_retries=False,
-        ) from error
-    answer = prediction.get().predict(request)
-    context.log_event(answers_event([answer]))
-    context.add_output_metadata(
-        {
-            "analysis_id": answer.id,
-            "overall_score": answer.overall_score if answer.overall_score is not None else "none",
-            "confidence": answer.confidence_label,
-            "horizon": answer.horizon,
-        }
-    )
+    """Answer the stored requests of one batch and store each answer under its id."""
+    with nothing_made_with_reason():
+        answers = prediction.get().predict_batch(config.batch_id)
+    context.log_event(answers_event(answers))
+    context.add_output_metadata({"batch_id": config.batch_id, "answers": len(answers)})
 
 
-@dg.job(description="One audited prediction: the op that answers, as a run.")
+@dg.job(description="Answer a batch of prediction requests as an audited run.")
 def prediction_job() -> None:
-    """Answer one request as a Dagster run."""
+    """Answer one batch of requests."""
     predict()

@@ -43,10 +43,14 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class JudgedBatch(msgspec.Struct, frozen=True):
-    """What became of some items; the accepted rows are COPY text."""
+    """What became of some items; the accepted rows are COPY text.
+
+    `dated_by_default` of these rows carry no crawl time of their own.
+    """
 
     received: int
     scraper_errors: int
+    dated_by_default: int
     rejected: list[RejectedItem]
     block: bytes
 
@@ -73,7 +77,9 @@ class Judge:
         """Return what becomes of the items."""
         batch = self._parser.batch(request.items, request.first_position, self._now)
         block = copy_block(batch.columns)
-        return JudgedBatch(batch.received, batch.scraper_errors, batch.rejected, block)
+        return JudgedBatch(
+            batch.received, batch.scraper_errors, batch.dated_by_default, batch.rejected, block
+        )
 
 
 @contextmanager
@@ -190,7 +196,7 @@ def main() -> None:
     if setting is None:
         return
     judge = Judge(msgspec.msgpack.decode(setting, type=Setting))
-    _send(answers, JudgedBatch(0, 0, [], b""))
+    _send(answers, JudgedBatch(0, 0, 0, [], b""))
     decoder = msgspec.msgpack.Decoder(Request)
     while (request := _received(requests)) is not None:
         _send(answers, judge.judged(decoder.decode(request)))

@@ -14,7 +14,7 @@ from typing import IO
 import msgspec
 import psycopg
 
-from viral_platform.engine.errors import UnreadableFileError
+from viral_platform.engine.errors import GateRefusedError, InputError, UnreadableFileError
 from viral_platform.observability.logging import get_logger
 from viral_platform.services.ingestion.decoding import (
     JudgedBatch,
@@ -60,7 +60,8 @@ COUNTS = tuple(counted.name for counted in fields(Counts))
 class FileReport(Counts):
     """What became of one file's items.
 
-    `crawled_at` is the crawl time of items that carry none.
+    `crawled_at` is the crawl time of items that carry none. `dated_by_receipt` of the accepted
+    items have it from the file's first receipt, because nothing told it.
     """
 
     name: str
@@ -68,6 +69,7 @@ class FileReport(Counts):
     source: str
     bytes: int
     crawled_at: datetime
+    dated_by_receipt: int
     quarantined_by_reason: dict[str, int]
     seconds: float
 
@@ -76,6 +78,7 @@ class FileReport(Counts):
 class ImportReport(Counts):
     """What became of several files' items, and what the tables hold afterwards."""
 
+    dated_by_receipt: int
     videos_total: int
     snapshots_total: int
     seconds: float
@@ -86,9 +89,9 @@ class ImportReport(Counts):
 class ImportOptions:
     """How files are read.
 
-    Crawl time of items that carry none: `scraped_at`, else `run_started_at`, else the first
-    receipt of the file. `crawl_zone` is the zone of crawl times that name none; None leaves it to
-    the source. A dry run counts and stores nothing.
+    Crawl time of items that carry none: `scraped_at`, else `run_started_at`, else what the first
+    import of the file was told, else its first receipt. `crawl_zone` is the zone of
+    crawl times that name none; None leaves it to the source. A dry run counts and stores nothing.
     """
 
     source: Source = "auto"
@@ -115,7 +118,13 @@ def import_files(
     Raises
     ------
     UnreadableFileError
-        A file cannot be read: nothing of it is stored, the files before it are, and it says so.
+        A file cannot be read.
+    InputError
+        A file is told another crawl time than at its first import.
+    GateRefusedError
+        Real and simulated videos would be mixed.
+
+    Nothing of the file is stored then; the files before it are, and the error says so.
     """
     started = time.perf_counter()
     reports: list[FileReport] = []
@@ -125,7 +134,7 @@ def import_files(
             report = import_file(
                 database, path, options, on_progress=_after(done_bytes, on_progress)
             )
-        except UnreadableFileError as error:
+        except (InputError, GateRefusedError) as error:
             if not reports:
                 raise
             raise _after_others(error, reports, dry_run=options.dry_run) from error
@@ -135,6 +144,7 @@ def import_files(
         totals = videos.totals(connection)
     return ImportReport(
         **{name: sum(getattr(report, name) for report in reports) for name in COUNTS},
+        dated_by_receipt=sum(report.dated_by_receipt for report in reports),
         videos_total=totals.videos,
         snapshots_total=totals.snapshots,
         seconds=round(time.perf_counter() - started, 3),
@@ -149,13 +159,16 @@ def _after(done_bytes: int, on_progress: Progress | None) -> Progress | None:
 
 
 def _after_others(
-    error: UnreadableFileError, reports: Sequence[FileReport], *, dry_run: bool
-) -> UnreadableFileError:
+    error: InputError | GateRefusedError, reports: Sequence[FileReport], *, dry_run: bool
+) -> InputError | GateRefusedError:
     names = ", ".join(report.name for report in reports)
     done = "Read before it, not stored" if dry_run else "Imported before it"
-    return UnreadableFileError(
-        error.path, error.position, error.problem, f"{error.fix} {done}: {names}."
-    )
+    if isinstance(error, UnreadableFileError):
+        return UnreadableFileError(
+            error.path, error.position, error.problem, f"{error.fix} {done}: {names}."
+        )
+    kind = GateRefusedError if isinstance(error, GateRefusedError) else InputError
+    return kind(f"{error} {done}: {names}.")
 
 
 def import_file(
@@ -170,7 +183,13 @@ def import_file(
     Raises
     ------
     UnreadableFileError
-        The file cannot be read; nothing of it is stored.
+        The file cannot be read.
+    InputError
+        It is told another crawl time than at its first import, and has items that carry none.
+    GateRefusedError
+        Real and simulated videos would be mixed.
+
+    Nothing of the file is stored then.
     """
     started = time.perf_counter()
     with database.connect() as connection, open_export(path) as export:
@@ -183,6 +202,7 @@ def import_file(
         source=report.source,
         dry_run=options.dry_run,
         seconds=report.seconds,
+        dated_by_receipt=report.dated_by_receipt,
         **report.counts(),
     )
     return report
@@ -200,11 +220,17 @@ def _import(
     tally = _Tally()
     with second_process(export) as second, tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         source, items = recognised_items(export, options.source)
-        file = _received_file(connection, export.path, source, options, now)
+        told = options.scraped_at or options.run_started_at
+        file = ImportFile(sha256_of(export.path), export.path.name, source, crawled_at=told or now)
+        first = quarantine.remember_file(connection, file, received_at=now)
+        if told is None:
+            file = replace(file, crawled_at=first.crawled_at)
         setting = Setting(source, file.crawled_at, options.crawl_zone, now)
         judged = judged_batches(items, setting, second)
         videos.stage(connection, (tally.add(batch, spool, on_progress, export) for batch in judged))
-        merged = videos.merge(connection)
+        if tally.dated_by_default and file.crawled_at != first.crawled_at:
+            raise _told_otherwise(export.path, file.crawled_at, first.crawled_at)
+        merged = videos.merge(connection, str(export.path))
         spool.seek(0)
         quarantine.store(connection, file, map(_DECODE_REJECTED, spool))
     report = FileReport(
@@ -217,6 +243,7 @@ def _import(
         source=source,
         bytes=export.size,
         crawled_at=file.crawled_at,
+        dated_by_receipt=tally.dated_by_default if told is None and first.dates_the_crawl else 0,
         quarantined_by_reason=dict(tally.reasons.most_common()),
         seconds=round(time.perf_counter() - started, 3),
     )
@@ -224,18 +251,16 @@ def _import(
     return report
 
 
-def _received_file(
-    connection: psycopg.Connection,
-    path: Path,
-    source: str,
-    options: ImportOptions,
-    now: datetime,
-) -> ImportFile:
-    """Remember the file, and return it with the crawl time of items that carry none."""
-    told = options.scraped_at or options.run_started_at
-    file = ImportFile(sha256_of(path), path.name, source, crawled_at=told or now)
-    remembered = quarantine.remember_file(connection, file, received_at=now)
-    return file if told else replace(file, crawled_at=remembered)
+def _told_otherwise(path: Path, told: datetime, remembered: datetime) -> InputError:
+    return InputError(
+        f"{path} was imported before with the crawl time {_shown(remembered)}, and is now told "
+        f"{_shown(told)}. A file is one crawl; nothing of it was stored. Import it without "
+        "--scraped-at, or set VIRAL_HOME to another folder to date it anew."
+    )
+
+
+def _shown(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat()
 
 
 _ENCODE_REJECTED = msgspec.json.Encoder().encode
@@ -248,6 +273,7 @@ class _Tally:
 
     received: int = 0
     scraper_errors: int = 0
+    dated_by_default: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(
@@ -256,6 +282,7 @@ class _Tally:
         """Count a batch and set its rejected items aside; return its rows for staging."""
         self.received += batch.received
         self.scraper_errors += batch.scraper_errors
+        self.dated_by_default += batch.dated_by_default
         self.reasons.update(item.reason for item in batch.rejected)
         spool.writelines(_ENCODE_REJECTED(item) + b"\n" for item in batch.rejected)
         if on_progress is not None:

@@ -42,11 +42,15 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some items of a file, judged: accepted rows as columns, rejected items with the reason."""
+    """Some items of a file, judged: accepted rows as columns, rejected items with the reason.
+
+    `dated_by_default` of the rows carry no crawl time of their own.
+    """
 
     columns: Columns
     rejected: list[RejectedItem]
     scraper_errors: int
+    dated_by_default: int
 
     @property
     def received(self) -> int:
@@ -114,7 +118,11 @@ class ItemParser:
             )
             for place, error in sorted(problems.items())
         ]
-        return Batch(without(columns, implausible), rejected, scraper_errors)
+        accepted = without(columns, implausible)
+        default = self._reading.default_crawled_at
+        # Its own crawl time is another object, also where it is the same instant.
+        dated_by_default = sum(time is default for time in accepted["crawled_at"])
+        return Batch(accepted, rejected, scraper_errors, dated_by_default)
 
     def _part(self, raw_items: Sequence[RawItem]) -> _Part:
         """Decode items and convert their values."""
@@ -274,10 +282,16 @@ def _unrecognised(export: Export, first: list[RawItem]) -> str:
     """Return the source of a file without videos; refuse one of unknown shape."""
     if all("error" in _keys(item) for item in first) and (first or export.is_json):
         return "clockworks"
+    if not first:
+        raise export.broken(
+            "item 1",
+            "no item was found; this is neither JSON nor a CSV with rows",
+            "Give an export of clockworks, apidojo or vn_viral.",
+        )
     raise export.broken(
         "item 1",
         f"none of the first {len(first)} items is of a known shape (keys: "
-        f"{', '.join(sorted(_keys(first[0]))[:8]) if first else 'none'})",
+        f"{', '.join(sorted(_keys(first[0]))[:8]) or 'none'})",
         "Give an export of clockworks, apidojo or vn_viral, or name its shape: --source.",
     )
 

@@ -30,6 +30,7 @@ MAX_ITEM_BYTES = 16 << 20
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _SPACE = b" \t\r\n"
+_WANTED = "Give JSON, JSON Lines or CSV, each in UTF-8, or .gz of these."
 _AGAIN = "Scrape or copy the file again; nothing of it was stored."
 
 
@@ -81,7 +82,7 @@ def open_export(path: Path) -> Iterator[Export]:
     Raises
     ------
     UnreadableFileError
-        It is absent, a folder, empty, or breaks off while it is read.
+        It is absent, a folder, empty, no text in UTF-8, or breaks off while it is read.
     """
     check_file(path)
     with cast("io.BufferedReader", path.open("rb", buffering=BLOCK_BYTES)) as raw:
@@ -96,6 +97,10 @@ def open_export(path: Path) -> Iterator[Export]:
             if not head:
                 raise UnreadableFileError(
                     path, "byte 0", "the file holds nothing", "Scrape or export it again."
+                )
+            if b"\x00" in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise UnreadableFileError(
+                    path, "byte 0", "this is a binary file or text in UTF-16", _WANTED
                 )
             yield Export(path, raw, content, head, is_gzip)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -280,7 +285,9 @@ def _csv_rows(export: Export) -> Iterator[RawItem]:
             number += 1
             last = cells
     except (csv.Error, UnicodeDecodeError) as error:
-        raise export.broken(f"after row {number}", f"this is no CSV in UTF-8 ({error})") from error
+        raise export.broken(
+            f"after row {number}", f"this is neither JSON nor a CSV in UTF-8 ({error})", _WANTED
+        ) from error
     finally:
         lines.detach()
     if number and len(last) < len(header):

@@ -39,7 +39,10 @@ def short_files_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _item(number: int) -> bytes:
     views = "many" if number % 7 == 0 else number
-    item = clockworks_item(id=str((1717064979 << 32) + number), playCount=views)
+    crawled_at = None if number % 3 else CRAWLED_AT.isoformat()
+    item = clockworks_item(
+        id=str((1717064979 << 32) + number), playCount=views, scrapedAt=crawled_at
+    )
     return json.dumps({"error": "gone"} if number % 11 == 0 else item).encode()
 
 
@@ -65,6 +68,8 @@ def test_two_processes_give_the_batches_of_one_in_the_same_order(
     assert together == alone
     assert len(alone) == 50
     assert sum(batch.received for batch in alone) == 1_000
+    without_time = [n for n in range(1_000) if n % 3 and n % 7 and n % 11]
+    assert sum(batch.dated_by_default for batch in alone) == len(without_time)
     positions = [item.position for batch in alone for item in batch.rejected]
     assert positions == sorted(positions)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from viral_platform.engine.errors import UnreadableFileError
+from viral_platform.engine.errors import GateRefusedError, InputError, UnreadableFileError
 from viral_platform.services.ingestion import (
     FileReport,
     ImportOptions,
@@ -106,6 +106,64 @@ def test_the_start_of_the_run_serves_where_nothing_else_tells_the_crawl_time(
     assert report.crawled_at == CRAWLED_AT
 
 
+OTHER_ID = "7374737911075310857"
+
+
+def test_items_dated_by_the_receipt_of_their_file_are_counted(
+    database: Database, write_items: WriteItems
+) -> None:
+    path = write_items(
+        clockworks_item(),
+        clockworks_item(),
+        clockworks_item(id=OTHER_ID, scrapedAt="2025-06-01T00:00:00Z"),
+        clockworks_item(id="n/a"),
+        {"error": "gone"},
+    )
+    other = write_items(clockworks_item(playCount=9), name="other.jsonl")
+    for _ in range(2):
+        report = import_files(database, [path, other])
+        assert [file.dated_by_receipt for file in report.files] == [2, 1]
+        assert report.dated_by_receipt == 3
+
+
+@pytest.mark.parametrize(
+    "options", [SCRAPED, ImportOptions(run_started_at=CRAWLED_AT)], ids=["scraped", "run"]
+)
+def test_items_whose_crawl_time_is_told_now_or_was_at_the_first_import_are_not_dated_by_receipt(
+    database: Database, write_items: WriteItems, options: ImportOptions
+) -> None:
+    path = write_items(clockworks_item())
+    assert import_file(database, path, options).dated_by_receipt == 0
+    assert import_file(database, path).dated_by_receipt == 0
+
+
+@pytest.mark.parametrize("first", [SCRAPED, ImportOptions()], ids=["told", "dated by receipt"])
+def test_the_same_file_with_another_crawl_time_is_refused(
+    database: Database, write_items: WriteItems, first: ImportOptions
+) -> None:
+    path, good = write_items(clockworks_item()), write_items(clockworks_item(), name="good.jsonl")
+    good.write_text(good.read_text() + "\n")
+    remembered = import_file(database, path, first).crawled_at
+    with pytest.raises(InputError, match=r"without --scraped-at") as caught:
+        import_files(database, [good, path], LATER)
+    assert LATER.scraped_at is not None
+    for part in (str(path), remembered.isoformat(), LATER.scraped_at.isoformat()):
+        assert part in str(caught.value)
+    assert str(caught.value).endswith("Imported before it: good.jsonl.")
+    assert _all(database, "select crawled_at from app.video_snapshots order by crawled_at") == [
+        (at,) for at in sorted([remembered, LATER.scraped_at])
+    ]
+    assert _counts(import_file(database, path)) == {"unchanged": 1}
+
+
+def test_another_crawl_time_for_a_file_whose_items_carry_their_own_is_no_matter(
+    database: Database, write_items: WriteItems
+) -> None:
+    path = write_items(clockworks_item(scrapedAt="2025-05-03T00:00:00Z"), clockworks_item(id="n/a"))
+    import_file(database, path, SCRAPED)
+    assert _counts(import_file(database, path, LATER)) == {"unchanged": 1, "quarantined": 1}
+
+
 def test_of_a_video_several_times_in_one_crawl_the_most_viewed_counts(
     database: Database, write_items: WriteItems
 ) -> None:
@@ -197,6 +255,31 @@ def test_simulated_items_are_marked_on_video_and_creator(
     assert _all(database, "select is_simulated from app.creator_profiles") == [(True,)]
 
 
+@pytest.mark.parametrize("is_simulated", [True, False])
+def test_real_and_simulated_videos_are_never_mixed(
+    database: Database, write_items: WriteItems, *, is_simulated: bool
+) -> None:
+    held = write_items(clockworks_item(simulated=is_simulated), name="held.jsonl")
+    other = write_items(clockworks_item(id=OTHER_ID, simulated=not is_simulated))
+    with pytest.raises(GateRefusedError, match="set VIRAL_HOME to another folder") as caught:
+        import_files(database, [held, other], SCRAPED)
+    assert str(caught.value).startswith(f"{other} holds ")
+    assert str(caught.value).endswith("Imported before it: held.jsonl.")
+    assert _all(database, "select name from app.import_files") == [("held.jsonl",)]
+    assert _video(database, "is_simulated") == (is_simulated,)
+    assert import_file(database, held).unchanged == 1
+
+
+def test_a_file_with_real_and_simulated_videos_is_refused(
+    database: Database, write_items: WriteItems
+) -> None:
+    path = write_items(clockworks_item(), clockworks_item(simulated=True))
+    with pytest.raises(GateRefusedError, match=r"items\.jsonl holds both"):
+        import_file(database, path, SCRAPED)
+    for table in ("scraped_videos", "creator_profiles", "import_files"):
+        assert _all(database, f"select count(*) from app.{table}") == [(0,)]
+
+
 def test_a_malformed_line_between_good_ones_goes_to_quarantine(
     database: Database, write_items: WriteItems
 ) -> None:
@@ -254,8 +337,18 @@ def test_a_file_that_breaks_off_leaves_nothing_and_the_files_before_it_stay(
 def test_a_file_of_no_known_shape_is_refused(
     database: Database, tmp_path: Path, name: str, content: bytes
 ) -> None:
-    with pytest.raises(UnreadableFileError, match=r"(item|row) \d"):
+    with pytest.raises(UnreadableFileError, match=r"(item|row|byte) \d"):
         import_file(database, write_bytes(tmp_path / name, content))
+
+
+@pytest.mark.parametrize("content", [b"hello world", b"5\n", b"id,text,playCount\n"])
+def test_a_file_without_an_item_is_refused_as_such(
+    database: Database, tmp_path: Path, content: bytes
+) -> None:
+    with pytest.raises(UnreadableFileError, match="no item was found") as caught:
+        import_file(database, write_bytes(tmp_path / "items.json", content))
+    assert "neither JSON nor a CSV with rows" in str(caught.value)
+    assert "keys" not in str(caught.value)
 
 
 def test_a_file_of_scraper_errors_alone_and_an_empty_array_are_no_mistake(

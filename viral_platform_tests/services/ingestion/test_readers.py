@@ -80,8 +80,12 @@ GOOD = array(OBJECTS)
         ("cut.jsonl", b'{"a": 1}\n{"a": 2', "item 2: the file breaks off"),
         ("cut.jsonl", b'{"a": 1}\n{"a": "x\n', "item 2: the file breaks off"),
         ("cut.csv", b"id,text\n1,a\n2", "row 2: the file breaks off"),
-        ("quote.csv", b'id,text\n1,"a\n', "after row 0: this is no CSV"),
-        ("bytes.csv", b"id,text\n1,\xff\n", "this is no CSV in UTF-8"),
+        ("quote.csv", b'id,text\n1,"a\n', "after row 0: this is neither JSON nor a CSV"),
+        ("bytes.csv", b"id,text\n1,\xff\n", "neither JSON nor a CSV in UTF-8"),
+        ("utf16.json", '{"a": 1}'.encode("utf-16"), r"byte 0: this is a binary file or .* UTF-16"),
+        ("utf16.json", '{"a": 1}'.encode("utf-16-le"), "Give JSON, JSON Lines or CSV"),
+        ("binary.json", b"\x89PNG\r\n\x1a\n\x00\x00", "Give JSON, JSON Lines or CSV"),
+        ("binary.json", b"\x89\xff\xfe", "neither JSON nor a CSV in UTF-8"),
     ],
 )
 def test_a_broken_file_is_refused_with_its_position(

@@ -53,6 +53,27 @@ def upgrade() -> None:
         schema="app",
     )
     op.create_table(
+        "prediction_requests",
+        sa.Column("batch_id", sa.Text(), nullable=False),
+        sa.Column(
+            "position",
+            sa.Integer(),
+            autoincrement=False,
+            nullable=False,
+            comment="of the request in its batch, from 1",
+        ),
+        sa.Column("request", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "requested_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("batch_id", "position", name=op.f("pk_prediction_requests")),
+        schema="app",
+        comment="Requests of batches. A run's config names the batch; what is asked stays here.",
+    )
+    op.create_table(
         "cost_events",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
@@ -225,6 +246,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("prediction_requests", schema="app")
     op.drop_table("outcomes", schema="app")
     op.drop_table("webhook_inbox", schema="app")
     op.drop_table("training_sets", schema="app")
