@@ -54,7 +54,8 @@ TIER_MODEL_CHECKS = [
     dg.AssetCheckSpec(
         "train_serve_parity",
         asset="tier_model",
-        description="A request with the facts of a training row gets the same vector, bit by bit.",
+        description="A request with the facts of a training row, the creator's included, gets the "
+        "same vector, bit by bit.",
     ),
 ]
 

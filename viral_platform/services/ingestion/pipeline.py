@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -219,13 +219,15 @@ def recognised_items(export: Export, source: Source) -> tuple[str, Iterator[RawI
     Raises
     ------
     UnreadableFileError
-        None of its first items is of a known shape.
+        It holds no item and is no JSON, or none of its first items is of a known shape.
     """
     items = export.items()
-    if source != "auto":
-        return source, items
     first: list[RawItem] = []
     recognised = None
+    if source != "auto":
+        first = list(islice(items, 1))
+        known = source if first or export.is_json else _unrecognised(export, first)
+        return known, chain(first, items)
     while recognised is None and len(first) < RECOGNITION_ITEMS:
         item = next(items, None)
         if item is None:

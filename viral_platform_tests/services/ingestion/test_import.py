@@ -15,6 +15,7 @@ from viral_platform.engine.errors import GateRefusedError, InputError, Unreadabl
 from viral_platform.services.ingestion import (
     FileReport,
     ImportOptions,
+    Source,
     import_file,
     import_files,
     read_rows,
@@ -341,12 +342,15 @@ def test_a_file_of_no_known_shape_is_refused(
         import_file(database, write_bytes(tmp_path / name, content))
 
 
+@pytest.mark.parametrize("source", ["auto", "clockworks"])
 @pytest.mark.parametrize("content", [b"hello world", b"5\n", b"id,text,playCount\n"])
 def test_a_file_without_an_item_is_refused_as_such(
-    database: Database, tmp_path: Path, content: bytes
+    database: Database, tmp_path: Path, content: bytes, source: Source
 ) -> None:
+    """With its source named, such a file was imported as nothing, without complaint."""
+    path = write_bytes(tmp_path / "items.json", content)
     with pytest.raises(UnreadableFileError, match="no item was found") as caught:
-        import_file(database, write_bytes(tmp_path / "items.json", content))
+        import_file(database, path, ImportOptions(source=source))
     assert "neither JSON nor a CSV with rows" in str(caught.value)
     assert "keys" not in str(caught.value)
 
