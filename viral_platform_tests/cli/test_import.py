@@ -107,8 +107,8 @@ def test_import_speaks_to_people_too(viral: Viral, tmp_path: Path) -> None:
 def test_a_file_dated_by_its_receipt_is_pointed_out(viral: Viral, tmp_path: Path) -> None:
     path = _write(tmp_path / "items.jsonl", GOOD, BAD)
     said = (
-        "1 items carry no crawl time and were dated by the file's receipt. If they were scraped "
-        "at another time, give it: --scraped-at 2026-01-31T12:00:00+00:00."
+        "1 items carry no crawl time and were dated by the file's receipt. Were they scraped at "
+        "another time? Import them into a fresh VIRAL_HOME with --scraped-at"
     )
     assert said in viral("import", path, "--dry-run")
     assert "receipt" not in viral("import", path, "--dry-run", *SCRAPED)
