@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from viral_platform.engine.text import utf16_length
+
 InputMode = Literal["text", "tiktok_url", "video_upload"]
 ContentType = Literal["post", "reel", "story", "video", "thread"]
 ConfidenceLabel = Literal["HIGH", "MEDIUM", "LOW"]
@@ -102,9 +104,7 @@ class PredictionRequest(StrictModel):
     def _is_answerable(self) -> PredictionRequest:
         """Report every fault of the content at once, each under its field."""
         faults: list[tuple[str, str]] = []
-        if len((self.content_text or "").encode("utf-16-le", "surrogatepass")) // 2 > (
-            MAX_CONTENT_UNITS
-        ):
+        if utf16_length(self.content_text or "") > MAX_CONTENT_UNITS:
             faults.append(("content_text", f"it is longer than {MAX_CONTENT_UNITS} UTF-16 units"))
         if self.tiktok_url is not None and not _is_url(self.tiktok_url):
             faults.append(("tiktok_url", "it is no URL"))

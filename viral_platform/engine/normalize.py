@@ -39,14 +39,6 @@ def is_word_character(character: str) -> bool:
     return is_mark and character not in _VARIATION_SELECTORS
 
 
-def utf16_length(text: str) -> int:
-    """Return the length of a text in UTF-16 units: an emoji outside the BMP counts two.
-
-    The limits of the replaced system's rules were set in this unit.
-    """
-    return len(text) + sum(character > "\uffff" for character in text)
-
-
 def extract_hashtags(text: str) -> tuple[str, ...]:
     """Return the hashtags of a text: lower case, without '#', unique, in order of appearance.
 

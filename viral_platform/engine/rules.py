@@ -18,7 +18,8 @@ from viral_platform.engine.contracts import (
     RuleResult,
     Suggestion,
 )
-from viral_platform.engine.normalize import WHITE_SPACE, utf16_length
+from viral_platform.engine.normalize import WHITE_SPACE
+from viral_platform.engine.text import utf16_length
 
 # The modifier at which a rule reaches its maximum score.
 FULL_MODIFIER = 15.0

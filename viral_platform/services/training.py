@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from viral_platform.engine import splits
-from viral_platform.engine.contracts import HORIZONS, PredictionRequest
+from viral_platform.engine.contracts import HORIZONS, MAX_CONTENT_UNITS, PredictionRequest
 from viral_platform.engine.errors import GateRefusedError, NotEnoughDataError
 from viral_platform.engine.evaluation import EvaluationReport
 from viral_platform.engine.features import FEATURE_NAMES, FEATURES_VERSION, feature_vector
 from viral_platform.engine.normalize import normalize
 from viral_platform.engine.pipeline import video_facts
+from viral_platform.engine.text import utf16_length
 from viral_platform.engine.tier_model import (
     PARAMETERS,
     ROUNDS,
@@ -39,8 +40,6 @@ from viral_platform.storage.models import ModelRecord, TrainingSetRecord
 log = get_logger(__name__)
 
 PARITY_SAMPLE = 400
-# A request may carry no longer text.
-MAX_CAPTION = 10_000
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ def check_parity(
     compared, different = 0, []
     for facts in row_facts(load_histories(database).videos)[:: max(1, len(rows) // sample)]:
         vector = stored.get((facts.history.video_id, facts.horizon))
-        if vector is None or len(facts.history.video.caption) > MAX_CAPTION:
+        if vector is None or utf16_length(facts.history.video.caption) > MAX_CONTENT_UNITS:
             continue
         compared += 1
         served = feature_vector(

@@ -15,8 +15,8 @@ from viral_platform.engine.normalize import (
     normalize,
     normalize_handle,
     normalize_hashtag,
-    utf16_length,
 )
+from viral_platform.engine.text import utf16_length
 
 
 @pytest.mark.parametrize(

@@ -308,9 +308,13 @@ def test_captions_and_tags_in_any_script_keep_the_vectors_alike(
     assert parity.different == ()
 
 
-def test_a_caption_that_no_request_may_carry_is_not_compared(installation: Installation) -> None:
+@pytest.mark.parametrize("caption", ["x" * 10_001, "😀" * 5_001], ids=["letters", "emoji"])
+def test_a_caption_that_no_request_may_carry_is_not_compared(
+    installation: Installation, caption: str
+) -> None:
+    """An emoji counts two: one such caption made the whole training fail."""
     with installation.database.connect() as connection:
-        connection.execute("update app.scraped_videos set caption = repeat('x', 10001)")
+        connection.execute("update app.scraped_videos set caption = %s", [caption])
     training.build_training_set(installation.database, installation.artifacts)
     parity = training.check_parity(installation.database, installation.artifacts)
     assert (parity.compared, parity.different) == (0, ())
