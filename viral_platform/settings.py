@@ -44,6 +44,53 @@ class Settings(BaseSettings):
     sentry_dsn: SecretStr | None = Field(
         None, description="Errors go to this Sentry project. Unset: off."
     )
+    gemini_api_key: SecretStr | None = Field(
+        None, description="Gemini judges content and video. Unset: that signal is absent."
+    )
+    gemini_model: str = Field("gemini-2.5-flash", description="Model that Gemini answers with.")
+    gemini_base_url: str = Field(
+        "https://generativelanguage.googleapis.com", description="Where Gemini is reached."
+    )
+    deepseek_api_key: SecretStr | None = Field(
+        None,
+        description="DeepSeek predicts how viewers behave and judges the semantic rules. Unset: "
+        "Gemini predicts in its place, the semantic rules are not judged.",
+    )
+    deepseek_model: str = Field(
+        "deepseek-flash",
+        description="Model that DeepSeek answers with. The retired names deepseek-chat and "
+        "deepseek-reasoner mean deepseek-flash.",
+    )
+    deepseek_base_url: str = Field(
+        "https://api.deepseek.com", description="Where DeepSeek is reached."
+    )
+    apify_token: SecretStr | None = Field(
+        None, description="Apify reads the post behind a TikTok URL. Unset: the URL is not read."
+    )
+    apify_base_url: str = Field("https://api.apify.com", description="Where Apify is reached.")
+    apify_actor: str = Field(
+        "clockworks~tiktok-scraper", description="Actor that reads posts: user~name or id."
+    )
+    daily_budget_cents: float = Field(
+        500.0,
+        ge=0,
+        description="What all calls to providers may cost in one UTC day, US cents. Above it no "
+        "call is made and answers say so.",
+    )
+    request_budget_cents: float = Field(
+        10.0, ge=0, description="What the calls for one prediction may cost, US cents."
+    )
+    prediction_deadline_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=600,
+        description="When a prediction is answered at the latest, with the signals there are.",
+    )
+    calibration_baseline_file: Path | None = Field(
+        None,
+        description="JSON with the benchmarks that the prompts name, in the form of the replaced "
+        "system. Unset, unreadable or incomplete: the packaged figures.",
+    )
     dagster_webserver_port: int = Field(
         3000, ge=1, le=65535, description="Port of the Dagster UI, on 127.0.0.1."
     )

@@ -195,6 +195,7 @@ class Rule:
     weight: float = 1.0
     max_score: float = 10.0
     improvement_tip: str = ""
+    evaluation_prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
