@@ -1,26 +1,24 @@
-"""From the signals to the score, its confidence, its warnings and its reasons.
+"""From the signals to the score, its confidence and its warnings.
 
-A signal that is absent is None and takes no part; its weight goes to the others. Running the
-stages and calibrating the score do not belong here.
+A signal that is absent is None and takes no part; its weight goes to the others. What language
+models say never weighs more than when every signal is there. Running the stages, the reasons for
+a score and its calibration do not belong here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from viral_platform.engine.contracts import (
     SIGNALS,
+    BehavioralSource,
     ConfidenceLabel,
-    Factor,
-    MatchedRule,
-    MlResult,
-    RuleResult,
     SignalName,
-    TrendResult,
 )
+from viral_platform.engine.replies import DeepSeekReasoning, GeminiAnalysis
 
 # Shares of the score in hundredths, when every signal is there.
 BASE_WEIGHTS: Mapping[SignalName, int] = {
@@ -30,6 +28,12 @@ BASE_WEIGHTS: Mapping[SignalName, int] = {
     "rules": 15,
     "trends": 10,
 }
+LANGUAGE_MODELS: tuple[SignalName, ...] = ("behavioral", "gemini")
+# What they weigh together when every signal is there is the most that they ever weigh: a caption
+# that talks them into something moves the score by no more than this.
+LANGUAGE_MODELS_SHARE = sum(BASE_WEIGHTS[name] for name in LANGUAGE_MODELS)
+# Where nothing but language models answered, the rest of the weight stays with the middle.
+NEUTRAL_SCORE = 50.0
 # Weights are shown, so they have three decimals.
 _WEIGHT_UNITS = 1000
 
@@ -41,17 +45,13 @@ _MANY_RULES = 3
 _CLOSE_SCORES = 15
 _DEEPSEEK_BONUS = {"high": 0.10, "medium": 0.05, "low": 0.0, None: 0.0}
 
-HOOK_RULES = frozenset(
-    {"question_hook", "curiosity_gap", "negative_bias", "bold_claim", "story_hook"}
-)
-CLARITY_RULES = frozenset({"caption_hook", "cta_clarity"})
-
 
 @dataclass(frozen=True, slots=True)
 class Signals:
     """The five signals, 0..100 each or None, and what the confidence rests on beside them.
 
     `has_video` is true when a video was analysed, not when one was merely named.
+    `behavioral_source` is the provider behind the behavioral score.
     """
 
     behavioral: float | None = None
@@ -63,6 +63,7 @@ class Signals:
     matched_rules: int = 0
     deepseek_confidence: Literal["low", "medium", "high"] | None = None
     has_video: bool = False
+    behavioral_source: BehavioralSource = "deepseek"
 
     @property
     def mix(self) -> str:
@@ -93,47 +94,80 @@ def round_half_up(x: float, digits: int = 0) -> float:
     return math.floor(x * scale + 0.5) / scale
 
 
+def behavioral_score(reasoning: DeepSeekReasoning) -> float:
+    """Return the mean of the seven components as a whole number of 0..100."""
+    return _hundredfold_mean(reasoning.component_scores.values())
+
+
+def gemini_score(analysis: GeminiAnalysis) -> float:
+    """Return the mean of the five factors as a whole number of 0..100."""
+    return _hundredfold_mean([factor.score for factor in analysis.factors])
+
+
+def _hundredfold_mean(scores: list[float]) -> float:
+    return round_half_up(10 * sum(scores) / len(scores))
+
+
 def weights(available: Collection[SignalName]) -> dict[SignalName, float]:
     """Return the weight of each signal: the base weights, shared among what is available.
 
-    Each has three decimals and they sum to 1: what rounding leaves over goes to the largest
-    remainders. All are 0 when nothing is available. Reference engine, aggregation.
+    The two language models together get 0.6 at most; what is above goes to the other signals,
+    and to nobody when there are none. Each weight has three decimals; they sum to 1, or to 0.6
+    with language models alone, or to 0 with nothing: what rounding leaves over goes to the
+    largest remainders. Reference engine, aggregation.
 
     Examples
     --------
     >>> weights(["gemini", "ml", "rules", "trends"])["gemini"]
     0.384
+    >>> weights(["behavioral", "gemini", "rules"])["rules"]
+    0.4
     """
-    total = sum(BASE_WEIGHTS[name] for name in SIGNALS if name in available)
-    units: dict[SignalName, int] = dict.fromkeys(SIGNALS, 0)
-    remainders: dict[SignalName, int] = {}
-    for name in SIGNALS:
-        if name in available:
-            units[name], remainders[name] = divmod(_WEIGHT_UNITS * BASE_WEIGHTS[name], total)
-    left_over = sum(remainders.values()) // total if total else 0
-    for name in sorted(remainders, key=lambda name: -remainders[name])[:left_over]:
-        units[name] += 1
-    return {name: count / _WEIGHT_UNITS for name, count in units.items()}
+    spoken = [name for name in SIGNALS if name in available and name in LANGUAGE_MODELS]
+    others = [name for name in SIGNALS if name in available and name not in LANGUAGE_MODELS]
+    total = sum(BASE_WEIGHTS[name] for name in spoken + others)
+    cap = LANGUAGE_MODELS_SHARE * _WEIGHT_UNITS // 100
+    if 100 * sum(BASE_WEIGHTS[name] for name in spoken) > LANGUAGE_MODELS_SHARE * total:
+        units = _shared(spoken, cap) | _shared(others, _WEIGHT_UNITS - cap)
+    else:
+        units = _shared(spoken + others, _WEIGHT_UNITS)
+    return {name: units.get(name, 0) / _WEIGHT_UNITS for name in SIGNALS}
+
+
+def _shared(names: Sequence[SignalName], units: int) -> dict[SignalName, int]:
+    """Share whole units by base weight; the largest remainders take what is left over."""
+    total = sum(BASE_WEIGHTS[name] for name in names)
+    parts = {name: divmod(units * BASE_WEIGHTS[name], total) for name in names}
+    shares = {name: whole for name, (whole, _) in parts.items()}
+    left_over = units - sum(shares.values()) if names else 0
+    for name in sorted(parts, key=lambda name: -parts[name][1])[:left_over]:
+        shares[name] += 1
+    return shares
 
 
 def raw_score(signals: Signals) -> float | None:
     """Return the weighted score before calibration, None when no signal is there.
 
-    A whole number of 0..100. Reference engine, aggregation.
+    A whole number of 0..100. Weight that no signal may take stays with the neutral 50.
+    Reference engine, aggregation.
     """
     scores = signals.scores()
     if not scores:
         return None
     share = weights(scores.keys())
-    return min(100.0, max(0.0, round_half_up(sum(scores[name] * share[name] for name in scores))))
+    weighted = sum(scores[name] * share[name] for name in scores)
+    if set(scores) <= set(LANGUAGE_MODELS):
+        weighted += NEUTRAL_SCORE * (1 - LANGUAGE_MODELS_SHARE / 100)
+    return min(100.0, max(0.0, round_half_up(weighted)))
 
 
 def confidence(signals: Signals) -> tuple[float, ConfidenceLabel]:
     """Return how far the score can be relied on, 0..1 with two decimals, and its label.
 
     It grows with a video seen, sounds and rules matched, the reasoning model's own confidence
-    and the agreement of the two language models, which counts only when both answered. With
-    neither it is 0.2, LOW. From 0.7 HIGH, from 0.4 MEDIUM. Reference engine, aggregation.
+    and the agreement of the two language models, which counts only when both answered, each for
+    itself. With neither it is 0.2, LOW. From 0.7 HIGH, from 0.4 MEDIUM. Reference engine,
+    aggregation.
     """
     if signals.gemini is None and signals.behavioral is None:
         return CONFIDENCE_WITHOUT_LANGUAGE_MODELS, "LOW"
@@ -144,7 +178,8 @@ def confidence(signals: Signals) -> tuple[float, ConfidenceLabel]:
     value += _DEEPSEEK_BONUS[signals.deepseek_confidence]
     value -= 0.05 if signals.rules is None else 0.0
     value -= 0.05 if signals.trends is None else 0.0
-    value += _agreement(signals.gemini, signals.behavioral)
+    if signals.behavioral_source == "deepseek":
+        value += _agreement(signals.gemini, signals.behavioral)
     value = min(1.0, max(0.0, round_half_up(value, 2)))
     label: ConfidenceLabel = "LOW"
     if value >= HIGH_CONFIDENCE:
@@ -184,8 +219,15 @@ def warnings(signals: Signals, withheld: str | None) -> list[str]:
         lines.append(f"Missing signals: {', '.join(missing)}; there is no score.")
     if withheld is not None:
         lines.append(f"The tier model's score is withheld: {withheld}")
-    if present and {"behavioral", "gemini"}.isdisjoint(present):
+    if present and set(LANGUAGE_MODELS).isdisjoint(present):
         lines.append(f"No language model answered; the score rests on {_listed(present)} only.")
+    if present and set(present) <= set(LANGUAGE_MODELS):
+        lines.append(
+            f"Only language models answered; they weigh {LANGUAGE_MODELS_SHARE}%, the rest of the "
+            f"score stays at the neutral {NEUTRAL_SCORE:g}."
+        )
+    if signals.behavioral is not None and signals.behavioral_source == "gemini":
+        lines.append("The behavioral score is Gemini's, in the place of the reasoning model.")
     if confidence(signals)[0] < MEDIUM_CONFIDENCE:
         lines.append("Confidence is low: too few signals support the score.")
     return lines
@@ -194,108 +236,3 @@ def warnings(signals: Signals, withheld: str | None) -> list[str]:
 def _listed(names: list[SignalName]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def build_factors(rules: RuleResult, trends: TrendResult, ml: MlResult) -> list[Factor]:
-    """Return the reasons for a score that need no language model, each with its evidence.
-
-    Hook, clarity, rule coverage, trend fit and the model's expectation, 0..10 each; those of
-    an absent signal are left out.
-    """
-    candidates = (
-        _hook_factor(rules),
-        _clarity_factor(rules),
-        _coverage_factor(rules),
-        _trend_factor(trends),
-        _model_factor(ml),
-    )
-    return [factor for factor in candidates if factor is not None]
-
-
-def _judged(rules: RuleResult, ids: frozenset[str]) -> tuple[list[MatchedRule], int]:
-    """Return those of the rules that hold, and how many of them were judged."""
-    held = [found for found in rules.matched_rules if found.rule_id in ids]
-    return held, len(held) + sum(rule_id in ids for rule_id in rules.unmatched_rules)
-
-
-def _hook_factor(rules: RuleResult) -> Factor | None:
-    held, judged = _judged(rules, HOOK_RULES)
-    if not judged:
-        return None
-    best = max((10 * _share_of_maximum(found) for found in held), default=0.0)
-    return Factor(
-        id="hook",
-        name="Hook",
-        score=round_half_up(best, 1),
-        rationale=_evidence(held) or f"None of the {judged} hooks looked for is in the text.",
-        improvement_tip="Open with a question, a bold claim, a warning or the start of a story.",
-    )
-
-
-def _clarity_factor(rules: RuleResult) -> Factor | None:
-    held, judged = _judged(rules, CLARITY_RULES)
-    if not judged:
-        return None
-    return Factor(
-        id="clarity",
-        name="Clarity and call to action",
-        score=round_half_up(10 * len(held) / judged, 1),
-        rationale=_evidence(held) or "Neither a short first sentence nor a call to action.",
-        improvement_tip="Say in one short first sentence what it is about; end with one request.",
-    )
-
-
-def _coverage_factor(rules: RuleResult) -> Factor | None:
-    if rules.rule_score is None:
-        return None
-    return Factor(
-        id="rule_coverage",
-        name="Rule coverage",
-        score=round_half_up(rules.rule_score / 10, 1),
-        rationale=(
-            f"{len(rules.matched_rules)} of {rules.evaluated} rules hold; "
-            f"rule score {rules.rule_score:g} of 100."
-        ),
-        improvement_tip="Take up the strongest rule that does not hold yet; see the suggestions.",
-    )
-
-
-def _trend_factor(trends: TrendResult) -> Factor | None:
-    if trends.trend_score is None:
-        return None
-    found = [f"{sound.sound_name} ({sound.trend_phase})" for sound in trends.matched_sounds]
-    found += [f"#{tag}" for tag in trends.matched_hashtags]
-    taken_up = f"Takes up {', '.join(found)}" if found else "Takes up no trending sound or hashtag"
-    saturated = ", ".join(f"#{tag}" for tag in trends.saturated_hashtags)
-    return Factor(
-        id="trend_fit",
-        name="Trend fit",
-        score=round_half_up(trends.trend_score / 10, 1),
-        rationale=f"{taken_up}; saturated: {saturated}." if saturated else f"{taken_up}.",
-        improvement_tip="Use a sound that is emerging or rising and tags that fit the subject.",
-    )
-
-
-def _model_factor(ml: MlResult) -> Factor | None:
-    if ml.ml_score is None:
-        return None
-    spread = ""
-    if ml.interval is not None:
-        low, high, level = ml.interval.low, ml.interval.high, ml.interval.level
-        spread = f", between {low:.0f} and {high:.0f} in {level:.0%} of cases"
-    return Factor(
-        id="model_expectation",
-        name="Model expectation",
-        score=round_half_up(ml.ml_score / 10, 1),
-        rationale=f"Posts with these facts reach about {ml.ml_score:.0f} of 100{spread}.",
-        improvement_tip="Length, hashtags and posting time are the facts that you can change.",
-    )
-
-
-def _share_of_maximum(found: MatchedRule) -> float:
-    """Return 0..1; a fault, whose score is below 0, and a maximum of 0 count as 0."""
-    return max(0.0, found.score / found.max_score) if found.max_score > 0 else 0.0
-
-
-def _evidence(held: list[MatchedRule]) -> str:
-    return "; ".join(f"{found.rule_name}: {found.evidence}" for found in held)

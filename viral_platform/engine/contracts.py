@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from viral_platform.engine.replies import BehavioralPredictions, VideoSignals
 from viral_platform.engine.text import utf16_length
 
 InputMode = Literal["text", "tiktok_url", "video_upload"]
@@ -33,6 +34,7 @@ Horizon = Literal["pre_publication", "early", "settled"]
 TrendPhase = Literal["emerging", "rising", "peak", "declining", "insufficient_data"]
 EvaluationTier = Literal["regex", "semantic"]
 StageStatus = Literal["ok", "absent", "failed"]
+BehavioralSource = Literal["deepseek", "gemini"]
 
 SIGNALS: tuple[SignalName, ...] = ("behavioral", "gemini", "ml", "rules", "trends")
 HORIZONS: tuple[Horizon, ...] = ("pre_publication", "early", "settled")
@@ -99,6 +101,9 @@ class PredictionRequest(StrictModel):
     ] = None
     sound_is_original: bool | None = None
     snapshot: MeasuredSnapshot | None = None
+    explain: Annotated[
+        bool, Field(description="Add what each feature adds to the tier model's score.")
+    ] = False
 
     @model_validator(mode="after")
     def _is_answerable(self) -> PredictionRequest:
@@ -243,7 +248,8 @@ class RuleResult(StrictModel):
     """Outcome of the rules. `rule_score` is None when no rule could be evaluated.
 
     Each rule that applies to the platform is in one of `matched_rules`, `unmatched_rules` (ids
-    of rules that were evaluated and did not hold) and `not_evaluated` (ids).
+    of rules that were evaluated and did not hold) and `not_evaluated` (ids). `semantic_scores`
+    holds what a judge gave, 0..`max_score` by id, for rules that hold and others.
     """
 
     rule_score: Score100 | None
@@ -251,6 +257,7 @@ class RuleResult(StrictModel):
     evaluated: int
     not_evaluated: list[str]
     unmatched_rules: list[str] = Field(default_factory=list)
+    semantic_scores: dict[str, float] = Field(default_factory=dict)
 
 
 class MatchedSound(StrictModel):
@@ -298,23 +305,37 @@ class MlResult(StrictModel):
 
 
 class Factor(StrictModel):
-    """One reason for the score, 0..10, with the words or the number behind it."""
+    """One reason for the score, 0..10; `evidence` is the words or the number behind it."""
 
     id: str
     name: str
     score: Annotated[float, Field(ge=0, le=10)]
     max_score: Literal[10] = 10
     rationale: str
+    evidence: str
     improvement_tip: str
 
 
 class Suggestion(StrictModel):
-    """One thing to change."""
+    """One thing to change.
+
+    `max_effect` is what it can add to the uncalibrated score at most, in points, when all else
+    stays: an upper bound from the weights, not a forecast.
+    """
 
     id: str
     text: str
     priority: Literal["high", "medium", "low"]
     category: str
+    max_effect: Annotated[float, Field(ge=0, le=100)]
+
+
+class Attribution(StrictModel):
+    """What one feature adds to the tier model's score, in points, to first order."""
+
+    feature: str
+    value: float | None
+    points: float
 
 
 class StageRecord(StrictModel):
@@ -355,10 +376,17 @@ class PredictionAnswer(StrictModel):
     reasoning: str
     stages: list[StageRecord]
     degraded: bool
+    stored: bool = True
     simulated: bool
     model_version: str | None
     calibration_version: str | None
     prompt_version: str | None = None
+    behavioral_predictions: BehavioralPredictions | None = None
+    behavioral_source: BehavioralSource | None = None
+    video_signals: VideoSignals | None = None
+    gemini_model: str | None = None
+    deepseek_model: str | None = None
+    attributions: list[Attribution] | None = None
     engine_version: str
     input_mode: InputMode
     has_video: bool = False

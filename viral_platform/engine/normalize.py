@@ -11,9 +11,7 @@ import unicodedata
 from itertools import takewhile
 
 from viral_platform.engine.contracts import ContentPayload, PredictionRequest
-
-# White space as the replaced system's patterns know it: Python's `\s` differs at both ends.
-WHITE_SPACE = r"[\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
+from viral_platform.engine.text import WHITE_SPACE
 
 # A longer figure in a text ("1000000 min") speaks of something other than the video.
 MAX_DURATION_HINT_SECONDS = 24 * 3600

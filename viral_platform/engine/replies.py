@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from viral_platform.engine.errors import ProviderError
+from viral_platform.engine.text import BLANKS
 
 FACTOR_NAMES: dict[str, str] = {
     "scroll_stop_power": "Scroll-Stop Power",
@@ -72,6 +73,12 @@ class GeminiAnalysis(ReplyModel):
     content_summary: str
     video_signals: VideoSignals | None = None
     notes: list[str] = Field(default_factory=list)
+
+
+class _SeenAnalysis(GeminiAnalysis):
+    """The analysis of a video, whose signals are required."""
+
+    video_signals: VideoSignals
 
 
 class BehavioralPredictions(ReplyModel):
@@ -145,7 +152,7 @@ def strip_fences(text: str) -> str:
     '{"a": 1}'
     """
     fenced = _FENCED.search(text)
-    return (fenced[1] if fenced else text).strip()
+    return (fenced[1] if fenced else text).strip(BLANKS)
 
 
 def parse_analysis(text: str, *, with_video: bool, provider: str = "gemini") -> GeminiAnalysis:
@@ -169,9 +176,8 @@ def parse_analysis(text: str, *, with_video: bool, provider: str = "gemini") -> 
             document["video_signals"] = {
                 key: _clamped(value, key, notes) for key, value in document["video_signals"].items()
             }
-    analysis = _validated(GeminiAnalysis, document, provider)
-    if with_video and analysis.video_signals is None:
-        _refuse(provider, ["video_signals"])
+    model = _SeenAnalysis if with_video else GeminiAnalysis
+    analysis = _validated(model, document, provider)
     return analysis.model_copy(update={"notes": notes})
 
 

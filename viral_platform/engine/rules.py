@@ -1,14 +1,15 @@
-"""The rule library held to a content: the tier that patterns decide, and tips from it.
+"""The rule library held to a content: what patterns decide, what a judge said, tips from both.
 
-What a rule is worth comes with the rule; here stands only how each pattern is tested. Rules
-that need a language model are named as not evaluated. Loading the library is not done here.
+What a rule is worth comes with the rule; here stands only how each pattern is tested. Semantic
+rules count by the verdicts of a language model; without one they are named as not evaluated.
+Loading the library and asking the judge is not done here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from viral_platform.engine.aggregate import round_half_up
 from viral_platform.engine.contracts import (
@@ -16,10 +17,9 @@ from viral_platform.engine.contracts import (
     MatchedRule,
     Rule,
     RuleResult,
-    Suggestion,
 )
-from viral_platform.engine.normalize import WHITE_SPACE
-from viral_platform.engine.text import utf16_length
+from viral_platform.engine.replies import RuleVerdict
+from viral_platform.engine.text import WHITE_SPACE, utf16_length
 
 # The modifier at which a rule reaches its maximum score.
 FULL_MODIFIER = 15.0
@@ -32,7 +32,8 @@ DENSE_FROM_WORDS_PER_SECOND = 2.5
 SHORT_UP_TO_SECONDS = 30.0
 
 CAPTION_HOOK_MAX_UNITS = 80
-MAX_TIPS = 3
+# A judged rule holds from here on, of 10; its score counts whether it holds or not.
+HOLDS_FROM_VERDICT = 5.0
 _MAX_EVIDENCE_CHARACTERS = 120
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ′＇", "'"))
@@ -146,13 +147,31 @@ def match_pattern(pattern: str, payload: ContentPayload) -> str | None:
     return test(_content(payload)) if test else None
 
 
-def score_rules(payload: ContentPayload, rules: Sequence[Rule]) -> RuleResult:
-    """Score a content by the rules of its platform that a pattern can decide.
+def semantic_rules(payload: ContentPayload, rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules that a language model can judge: semantic, with a prompt, of the platform.
 
-    A rule that holds gives its modifier's share of its maximum; the score is the weighted sum
-    over the weighted maximum of all evaluated rules, as a whole number of 0..100. Rules that
-    cannot be judged are left out of both: semantic ones, those without a known pattern or
-    without effect, and tests of the text when there is none. Reference engine, rules.
+    None for a content without text.
+    """
+    if not payload.content_text.strip():
+        return []
+    return [
+        rule
+        for rule in _of_platform(payload, rules)
+        if rule.evaluation_tier == "semantic" and rule.evaluation_prompt
+    ]
+
+
+def score_rules(
+    payload: ContentPayload, rules: Sequence[Rule], verdicts: Sequence[RuleVerdict] = ()
+) -> RuleResult:
+    """Score a content by the rules of its platform that a pattern or a verdict decides.
+
+    A rule that holds gives its modifier's share of its maximum, a judged one its verdict's
+    share; the score is the weighted sum over the weighted maximum of all evaluated rules, as a
+    whole number of 0..100. Rules that cannot be judged are left out of both: semantic ones
+    without a verdict, those without a known pattern or without effect, and tests of the text
+    when there is none. Judged rules come after the others, as the judge named them. Reference
+    engine, rules.
 
     Parameters
     ----------
@@ -160,6 +179,9 @@ def score_rules(payload: ContentPayload, rules: Sequence[Rule]) -> RuleResult:
         The content. With a known duration, pace and length are judged by it.
     rules : sequence of Rule
         The library; rules of other platforms are ignored.
+    verdicts : sequence of RuleVerdict
+        What a judge said, by the rule's name, case aside; the first one of a rule counts and
+        verdicts on other rules are passed over.
 
     Returns
     -------
@@ -167,42 +189,74 @@ def score_rules(payload: ContentPayload, rules: Sequence[Rule]) -> RuleResult:
         `rule_score` is None when no rule could be judged.
     """
     content = _content(payload)
-    matched: list[MatchedRule] = []
-    unmatched: list[str] = []
-    not_evaluated: list[str] = []
-    total = 0.0
-    maximum = 0.0
-    for rule in rules:
-        if rule.platform not in {None, payload.platform}:
-            continue
+    asked = {_key(rule.name): rule for rule in semantic_rules(payload, rules)}
+    said: dict[str, RuleVerdict] = {}
+    for verdict in verdicts:
+        said.setdefault(_key(verdict.rule_name), verdict)
+    tally = _Tally()
+    for rule in _of_platform(payload, rules):
         test = _test_for(rule, content)
-        if test is None:
-            not_evaluated.append(rule.id)
-            continue
-        maximum += rule.max_score * rule.weight
-        evidence = test(content)
+        if test is not None:
+            evidence = test(content)
+            tally.add(rule, 0.0 if evidence is None else gain(rule), evidence)
+        elif not (_key(rule.name) in said and asked.get(_key(rule.name)) is rule):
+            tally.not_evaluated.append(rule.id)
+    for key, verdict in said.items():
+        if key in asked:
+            tally.judge(asked[key], verdict)
+    return RuleResult(
+        rule_score=_percentage(tally.total, tally.maximum),
+        matched_rules=tally.matched,
+        evaluated=len(tally.matched) + len(tally.unmatched),
+        not_evaluated=tally.not_evaluated,
+        unmatched_rules=tally.unmatched,
+        semantic_scores=tally.semantic_scores,
+    )
+
+
+@dataclass
+class _Tally:
+    """The sums over the rules seen so far."""
+
+    total: float = 0.0
+    maximum: float = 0.0
+    matched: list[MatchedRule] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    not_evaluated: list[str] = field(default_factory=list)
+    semantic_scores: dict[str, float] = field(default_factory=dict)
+
+    def judge(self, rule: Rule, verdict: RuleVerdict) -> None:
+        """Count a judged rule."""
+        score = verdict.score / 10 * rule.max_score
+        self.semantic_scores[rule.id] = score
+        holds = verdict.score >= HOLDS_FROM_VERDICT
+        self.add(rule, score, _evidence(verdict) if holds else None)
+
+    def add(self, rule: Rule, score: float, evidence: str | None) -> None:
+        """Count an evaluated rule; it holds when there is evidence."""
+        self.total += score * rule.weight
+        self.maximum += rule.max_score * rule.weight
         if evidence is None:
-            unmatched.append(rule.id)
-            continue
-        score = gain(rule)
-        total += score * rule.weight
-        matched.append(
+            self.unmatched.append(rule.id)
+            return
+        self.matched.append(
             MatchedRule(
                 rule_id=rule.id,
                 rule_name=rule.name,
                 score=score,
                 max_score=rule.max_score,
-                tier="regex",
+                tier="semantic" if rule.id in self.semantic_scores else "regex",
                 evidence=evidence[:_MAX_EVIDENCE_CHARACTERS],
             )
         )
-    return RuleResult(
-        rule_score=_percentage(total, maximum),
-        matched_rules=matched,
-        evaluated=len(matched) + len(unmatched),
-        not_evaluated=not_evaluated,
-        unmatched_rules=unmatched,
-    )
+
+
+def _key(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _evidence(verdict: RuleVerdict) -> str:
+    return verdict.rationale.strip() or f"judged {verdict.score:g} of 10"
 
 
 def gain(rule: Rule) -> float:
@@ -210,32 +264,33 @@ def gain(rule: Rule) -> float:
     return min(rule.max_score, (rule.score_modifier or 0.0) / FULL_MODIFIER * rule.max_score)
 
 
-def tips(rules: Sequence[Rule], result: RuleResult) -> list[Suggestion]:
-    """Suggest the unmatched rules that would raise the rule score most, at most three.
+def tip_effects(rules: Sequence[Rule], result: RuleResult) -> list[tuple[float, Rule]]:
+    """Return what each rule that does not hold would add to the rule score at its best.
 
-    The effect is in points of the rule score, all else unchanged; from 6 points a suggestion is
-    of high priority, from 4 of medium. Rules without a tip are passed over.
+    In points of the rule score, all else unchanged, the largest first. Rules without a tip and
+    without such an effect are passed over.
     """
-    judged = {found.rule_id for found in result.matched_rules} | set(result.unmatched_rules)
-    maximum = sum(rule.max_score * rule.weight for rule in rules if rule.id in judged)
+    evaluated = {found.rule_id for found in result.matched_rules} | set(result.unmatched_rules)
+    maximum = sum(rule.max_score * rule.weight for rule in rules if rule.id in evaluated)
     if maximum <= 0:
         return []
     unmatched = set(result.unmatched_rules)
     effects = [
-        (100 * gain(rule) * rule.weight / maximum, rule)
+        (100 * _missing(rule, result) * rule.weight / maximum, rule)
         for rule in rules
         if rule.id in unmatched and rule.improvement_tip
     ]
-    ranked = sorted((pair for pair in effects if pair[0] > 0), key=lambda pair: -pair[0])
-    return [
-        Suggestion(
-            id=f"rule-{rule.id}",
-            text=rule.improvement_tip,
-            priority="high" if effect >= 6 else "medium" if effect >= 4 else "low",
-            category=rule.category,
-        )
-        for effect, rule in ranked[:MAX_TIPS]
-    ]
+    return sorted((pair for pair in effects if pair[0] > 0), key=lambda pair: -pair[0])
+
+
+def _missing(rule: Rule, result: RuleResult) -> float:
+    if rule.id in result.semantic_scores:
+        return rule.max_score - result.semantic_scores[rule.id]
+    return gain(rule)
+
+
+def _of_platform(payload: ContentPayload, rules: Sequence[Rule]) -> list[Rule]:
+    return [rule for rule in rules if rule.platform in {None, payload.platform}]
 
 
 def _content(payload: ContentPayload) -> _Content:

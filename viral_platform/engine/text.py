@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+# White space as the replaced system knows it: Python's `\s` and `strip` differ at both ends.
+BLANKS = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+WHITE_SPACE = f"[{BLANKS}]"
+
 
 def utf16_length(text: str) -> int:
     """Return the length in UTF-16 units, as the replaced system counts: an emoji counts two.

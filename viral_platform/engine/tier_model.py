@@ -13,10 +13,11 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from viral_platform.engine.aggregate import round_half_up
-from viral_platform.engine.contracts import TIERS, Horizon, MlResult, ScoreInterval
+from viral_platform.engine.contracts import TIERS, Attribution, Horizon, MlResult, ScoreInterval
 from viral_platform.engine.errors import InputError, NotEnoughDataError
 from viral_platform.engine.features import FEATURE_NAMES, FEATURES_VERSION
 from viral_platform.engine.tiers import (
+    MIDPOINTS,
     FloatArray,
     IntArray,
     TierScale,
@@ -221,3 +222,23 @@ def contributions(model: TierModel, features: NDArray[np.float32]) -> dict[str, 
     shap = np.asarray(model.booster.predict(data, pred_contribs=True))
     mean = np.abs(shap[..., :-1]).mean(axis=tuple(range(shap.ndim - 1)))
     return dict(zip(model.feature_names, mean.astype(float).tolist(), strict=True))
+
+
+def attributions(model: TierModel, vector: NDArray[np.float32]) -> list[Attribution]:
+    """Return what each feature adds to the score of one post, the strongest first.
+
+    In points of `ml_score`, to first order: a feature's contributions to the log-odds of the
+    tiers (`pred_contribs`, shape (1, 5, k + 1)) times the slope of the expected score in them,
+    p(tier) x (midpoint - score). They add up only as far as the score is linear.
+    """
+    row = np.atleast_2d(vector)
+    shap = np.asarray(model.booster.predict(xgb.DMatrix(row, nthread=1), pred_contribs=True))
+    chances = model.probabilities(row)[0]
+    slopes = chances * (np.array(MIDPOINTS) - expected_score(chances.tolist()))
+    points = slopes @ shap.reshape(len(TIERS), -1)[:, :-1]
+    values = [None if np.isnan(value) else float(value) for value in row[0]]
+    found = [
+        Attribution(feature=name, value=value, points=round_half_up(float(point), 2))
+        for name, value, point in zip(model.feature_names, values, points, strict=True)
+    ]
+    return sorted(found, key=lambda one: -abs(one.points))

@@ -6,29 +6,38 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from viral_platform.engine import aggregate, calibration, fuzzy
+from viral_platform.engine import aggregate, calibration, fuzzy, replies
 from viral_platform.engine.contracts import (
     ContentPayload,
+    CreatorFacts,
     MlResult,
     PredictionRequest,
     Rule,
     TrendingSound,
     TrendTable,
 )
-from viral_platform.engine.errors import CalibrationInputError, NotEnoughDataError
+from viral_platform.engine.creator import PlatformBaseline, creator_lines
+from viral_platform.engine.errors import CalibrationInputError, NotEnoughDataError, ProviderError
 from viral_platform.engine.normalize import normalize
-from viral_platform.engine.pipeline import Inputs, StageRecorder, _calibrated
+from viral_platform.engine.pipeline import _NO_RULES, _NO_TRENDS, _calibrated
+from viral_platform.engine.prediction import Inputs
+from viral_platform.engine.reasons import build_factors, build_suggestions
+from viral_platform.engine.replies import DeepSeekReasoning, GeminiAnalysis
 from viral_platform.engine.rules import match_pattern, score_rules
+from viral_platform.engine.spend import RequestSpend
+from viral_platform.engine.stages import MICRODOLLARS_PER_CENT, StageRecorder
 from viral_platform.engine.tier_model import TierModel
 from viral_platform.engine.trends import match_trends
 
 from .parity_inputs import (
+    costs,
     logit,
     mart,
     named,
@@ -40,6 +49,14 @@ from .parity_inputs import (
     signals_of,
     through_old_platt,
     velocity,
+)
+
+NO_MODEL = MlResult(
+    horizon="pre_publication",
+    ml_score=None,
+    tier_probabilities=None,
+    interval=None,
+    model_version=None,
 )
 
 
@@ -101,6 +118,58 @@ def answer_rules(i: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def answer_judged(i: dict[str, Any]) -> dict[str, Any]:
+    """Return the rules with the verdicts of a reply; one that cannot be read gives none."""
+    known = set(Rule.__dataclass_fields__)
+    library = [Rule(**{key: row[key] for key in row.keys() & known}) for row in i["library"]]
+    try:
+        verdicts = replies.parse_verdicts(i["semantic_reply"])
+    except ProviderError:
+        verdicts = []
+    result = score_rules(payload_of(i["content"]), library, verdicts)
+    shown = {"rule_id", "score", "max_score", "tier"}
+    return {
+        "rule_score": result.rule_score,
+        "matched_rules": [found.model_dump(include=shown) for found in result.matched_rules],
+    }
+
+
+def answer_reply(read: Callable[[str], BaseModel]) -> Callable[[Any], dict[str, Any]]:
+    """Return what reads a reply, as accepted data or as the reason of its refusal."""
+
+    def answer(i: dict[str, Any]) -> dict[str, Any]:
+        try:
+            value = read(i["text"])
+        except ProviderError as refused:
+            reason = "not_json" if refused.reason == "empty" else refused.reason
+            paths = list(refused.fields) if reason == "schema" else None
+            return {"accepted": False, "reason": reason, "error_paths": paths}
+        data = value.model_dump(exclude={"notes"}, exclude_none=True)
+        return {"accepted": True, "data": data}
+
+    return answer
+
+
+def answer_creator(i: dict[str, Any]) -> list[dict[str, str]]:
+    creator = CreatorFacts(
+        followers=i["follower_count"],
+        median_views=i["avg_views"],
+        median_engagement=i["engagement_rate"],
+    )
+    averages = i["platform_averages"]
+    lines = creator_lines(
+        creator if i["found"] else None,
+        i["niche"],
+        PlatformBaseline(
+            views=averages["avg_views"],
+            engagement_rate=averages["avg_engagement_rate"],
+            share_rate=averages["avg_share_rate"],
+            comment_rate=averages["avg_comment_rate"],
+        ),
+    )
+    return [{"field": field, "value": value} for field, value in lines]
+
+
 def answer_trends(i: dict[str, Any]) -> dict[str, Any]:
     sounds = [
         TrendingSound(str(number), row["sound_name"] or "", velocity(row), phase(row))
@@ -134,18 +203,15 @@ def served(raw: float | None, platt: Any) -> tuple[float | None, bool]:
     """Return a raw score through the calibration stage, and whether it was calibrated."""
     fit = calibration.PlattFit(-platt["a"], -platt["b"]) if isinstance(platt, dict) else None
     failures = {"calibration": "lookup failed"} if platt == "lookup_fails" else {}
-    stages = StageRecorder(lambda: 0.0, lambda *_: None)
+    silent = SimpleNamespace(on_stage=lambda _: None, on_error=lambda *_: None)
+    stages = StageRecorder(lambda: 0.0, silent, RequestSpend("r-1"), 90.0)
     found = None if fit is None else calibration.Calibration(fit, "rules", None)
-    inputs = Inputs(calibration=found, failures=failures)
     signals = aggregate.Signals(rules=raw)
-    no_model = MlResult(
-        horizon="pre_publication",
-        ml_score=None,
-        tier_probabilities=None,
-        interval=None,
-        model_version=None,
+    score = stages.run(
+        "calibration",
+        lambda: _calibrated(raw, signals, NO_MODEL, found, Inputs(failures=failures)),
+        raw,
     )
-    score = stages.run("calibration", lambda: _calibrated(raw, signals, no_model, inputs), raw)
     return score, stages.records[0].status == "ok"
 
 
@@ -164,13 +230,40 @@ def answer_aggregate(i: dict[str, Any]) -> dict[str, Any]:
     signals = signals_of(i)
     raw = aggregate.raw_score(signals)
     level, name = aggregate.confidence(signals)
+    analysis = None
+    if "gemini" not in i["failed"]:
+        analysis = GeminiAnalysis.model_validate(i["geminiResult"]["analysis"])
+    said = (i["deepseekResult"] or {}).get("reasoning")
+    reasoning = DeepSeekReasoning.model_validate(said) if said else None
+    factors = build_factors(analysis, _NO_RULES, _NO_TRENDS, NO_MODEL)
+    shares = aggregate.weights(signals.scores())
+    suggestions = build_suggestions(reasoning, [], _NO_RULES, shares)
+    spend = RequestSpend("r-1")
+    meters = [spend.meter("gemini"), spend.meter("deepseek")]
+    for meter, cost in zip(meters, costs(i), strict=False):
+        meter.add(math.floor(Fraction(cost) * 10_000 + Fraction(1, 2)))
     payload = normalize(request_of(i["payload"]["content_text"], i["payload"]["input_mode"]))
     return {
         "overall_score": through_old_platt(raw, i["platt"]),
         "score_weights": aggregate.weights(signals.scores()),
         "confidence": level,
         "confidence_label": name,
-        "warnings": [code_of(line) for line in aggregate.warnings(signals, None)],
+        "warnings": [
+            *([] if reasoning is None else reasoning.warnings),
+            *(code_of(line) for line in aggregate.warnings(signals, None)),
+        ],
+        "behavioral_predictions": None
+        if reasoning is None
+        else reasoning.behavioral_predictions.model_dump(),
+        "factors": [factor.model_dump(exclude={"evidence"}) for factor in factors],
+        "suggestions": [
+            one.model_dump(exclude={"max_effect"})
+            for one in sorted(suggestions, key=lambda one: int(one.id.split("-")[1]))
+        ],
+        "gemini_score": None if analysis is None else aggregate.gemini_score(analysis),
+        "behavioral_score": None if reasoning is None else aggregate.behavioral_score(reasoning),
+        "deepseek_used": reasoning is not None,
+        "cost_cents": sum(meter.microdollars for meter in meters) / MICRODOLLARS_PER_CENT,
         "is_calibrated": served(raw, i["platt"])[1],
         "rule_score": signals.scores().get("rules"),
         "trend_score": signals.scores().get("trends"),
@@ -184,6 +277,7 @@ def code_of(line: str) -> str:
         return f"@weights_redistributed:{missing[1].replace(' ', '')}"
     codes = {
         "there is no score": "@no_score",
+        "Only language models answered": "@only_language_models",
         "No language model answered": "@both_language_models_failed",
         "Confidence is low": "@low_confidence",
     }
@@ -213,7 +307,18 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
         match_pattern(i["pattern"], payload_of(i["content"])) is not None
     ),
     "rules.scoreContentAgainstRules": answer_rules,
+    "rules.scoreContentAgainstRules_semantic": answer_judged,
     "trends.enrichWithTrends": answer_trends,
+    "creator.formatCreatorContext": answer_creator,
+    "deepseek.stripFences": lambda i: replies.strip_fences(i["text"]),
+    "gemini.stripFences": lambda i: replies.strip_fences(i["text"]),
+    "deepseek.parseDeepSeekResponse": answer_reply(replies.parse_reasoning),
+    "gemini.parseGeminiResponse": answer_reply(
+        lambda text: replies.parse_analysis(text, with_video=False)
+    ),
+    "gemini.parseGeminiVideoResponse": answer_reply(
+        lambda text: replies.parse_analysis(text, with_video=True)
+    ),
     "calibration.computeECE": answer_ece,
     "calibration.applyPlattScaling": lambda i: served(i["raw_score"], i["params"])[0],
     "calibration.fitPlattScaling": answer_fit,

@@ -121,3 +121,8 @@ def unknown(i: dict[str, Any]) -> None:
 
 def never(i: dict[str, Any]) -> bool:
     return False
+
+
+def costs(i: dict[str, Any]) -> list[float]:
+    calls = [i["geminiResult"], *([i["deepseekResult"]] if i["deepseekResult"] else [])]
+    return [call["cost_cents"] for call in calls]

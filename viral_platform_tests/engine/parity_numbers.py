@@ -15,6 +15,7 @@ from viral_platform.engine import aggregate
 from viral_platform.engine.contracts import SIGNALS
 
 from .parity_inputs import (
+    costs,
     label,
     logit,
     named,
@@ -102,20 +103,40 @@ def on_logit(i: dict[str, Any]) -> float:
 BASE = {"behavioral": 35, "gemini": 25, "ml": 15, "rules": 15, "trends": 10}
 
 
+SPOKEN = {"behavioral", "gemini"}
+
+
+def speaks_too_loud(i: dict[str, bool]) -> bool:
+    """Tell whether the two language models' shares together once passed 60 of 100."""
+    available = named(i)
+    loud = sum(BASE[name] for name in available if name in SPOKEN)
+    return 100 * loud > 60 * sum(BASE[name] for name in available)
+
+
+def weighs_differently(i: dict[str, bool]) -> bool:
+    return speaks_too_loud(i) or rounds_past_one(i)
+
+
 def rounds_past_one(i: dict[str, bool]) -> bool:
     total = sum(BASE[name] for name in named(i))
     return sum(rnd(1000 * BASE[name] / total) for name in named(i)) not in {0, 1000}
 
 
 def right_weights(i: dict[str, bool]) -> dict[str, float]:
-    """Share thousandths by the largest remainder."""
+    """Share thousandths by the largest remainder, 600 at most to the language models."""
     available = named(i)
-    total = sum(BASE[name] for name in available)
-    exact = {name: Fraction(1000 * BASE[name], total) for name in available}
-    units = dict.fromkeys(BASE, 0) | {name: math.floor(share) for name, share in exact.items()}
-    left = 1000 - sum(units.values()) if exact else 0
-    for name in sorted(exact, key=lambda name: units[name] - exact[name])[:left]:
-        units[name] += 1
+    groups = [(available, 1000)]
+    if speaks_too_loud(i):
+        others = [name for name in available if name not in SPOKEN]
+        groups = [([name for name in available if name in SPOKEN], 600), (others, 400)]
+    units = dict.fromkeys(BASE, 0)
+    for names, thousandths in groups:
+        total = sum(BASE[name] for name in names)
+        exact = {name: Fraction(thousandths * BASE[name], total) for name in names}
+        units |= {name: math.floor(share) for name, share in exact.items()}
+        left = thousandths - sum(units[name] for name in names) if exact else 0
+        for name in sorted(exact, key=lambda name: units[name] - exact[name])[:left]:
+            units[name] += 1
     return {name: share / 1000 for name, share in units.items()}
 
 
@@ -179,7 +200,7 @@ def once_available(i: dict[str, Any]) -> set[str]:
 
 
 def weighs_otherwise(i: dict[str, Any]) -> bool:
-    return counts_otherwise(i) or rounds_past_one(present(i))
+    return counts_otherwise(i) or weighs_differently(present(i))
 
 
 def counts_otherwise(i: dict[str, Any]) -> bool:
@@ -201,15 +222,48 @@ def trusts_otherwise(i: dict[str, Any]) -> bool:
 
 
 def warns_otherwise(i: dict[str, Any]) -> bool:
-    return trusts_otherwise(i) or has_no_signal(i)
+    return trusts_otherwise(i) or has_no_signal(i) or only_spoken(i)
+
+
+def only_spoken(i: dict[str, Any]) -> bool:
+    there = set(signals_of(i).scores())
+    return bool(there) and there <= SPOKEN
+
+
+def said_by_the_model(i: dict[str, Any]) -> list[str]:
+    reasoning = (i["deepseekResult"] or {}).get("reasoning")
+    return list(reasoning["warnings"]) if reasoning else []
+
+
+def lost_gemini(i: dict[str, Any]) -> bool:
+    return "gemini" in i["failed"]
+
+
+def lost_deepseek(i: dict[str, Any]) -> bool:
+    return i["deepseekResult"] is None
+
+
+def nothing(i: dict[str, Any]) -> list[Any]:
+    return []
+
+
+def rounds_calls_apart(i: dict[str, Any]) -> bool:
+    return rnd(sum(costs(i)), 4) != right_cost(i)
+
+
+def right_cost(i: dict[str, Any]) -> float:
+    """Add whole micro-dollars, of which a cent has ten thousand."""
+    return sum(math.floor(Fraction(cost) * 10_000 + Fraction(1, 2)) for cost in costs(i)) / 10_000
 
 
 def right_warnings(i: dict[str, Any]) -> list[str]:
     there = signals_of(i).scores().keys()
     missing = ",".join(name for name in SIGNALS if name not in there)
-    lines = []
+    lines = said_by_the_model(i)
     if missing:
         lines.append(f"@weights_redistributed:{missing}" if there else "@no_score")
+    if only_spoken(i):
+        lines.append("@only_language_models")
     if there and not {"behavioral", "gemini"} & there:
         lines.append("@both_language_models_failed")
     low = right_trust(i) < 0.4
@@ -219,5 +273,6 @@ def right_warnings(i: dict[str, Any]) -> list[str]:
 def right_overall(i: dict[str, Any]) -> float | None:
     scores = signals_of(i).scores()
     share = right_shares(i)
-    raw = rnd(sum(scores[name] * share[name] for name in scores))
+    middle = 0.4 * 50 if only_spoken(i) else 0
+    raw = rnd(sum(scores[name] * share[name] for name in scores) + middle)
     return through_old_platt(raw, i["platt"]) if scores else None

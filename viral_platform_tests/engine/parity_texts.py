@@ -6,6 +6,7 @@ that it is held against; `fuzzy.jaro_winkler` has vectors of its own.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
@@ -196,6 +197,88 @@ def right_rule_score(i: dict[str, Any]) -> float | None:
     weight = {rule["id"]: rule["weight"] for rule in judged(i)}
     most = sum(rule["max_score"] * rule["weight"] for rule in judged(i))
     total = sum(found["score"] * weight[found["rule_id"]] for found in right_rules(i))
+    return min(100, max(0, rnd(100 * total / most))) if most > 0 else None
+
+
+def verdicts(i: dict[str, Any]) -> dict[str, float]:
+    """Return the first score that a usable reply gives each rule that was asked about."""
+    fenced = re.search(r"```(?:json)?([\s\S]*?)```", i["semantic_reply"])
+    try:
+        entries = json.loads(fenced[1] if fenced else i["semantic_reply"])["evaluations"]
+    except (ValueError, TypeError, KeyError):
+        return {}
+    usable = isinstance(entries, list) and all(
+        isinstance(one, dict)
+        and type(one.get("score")) in {int, float}
+        and 0 <= one["score"] <= 10
+        and isinstance(one.get("rule_name"), str)
+        and isinstance(one.get("rationale"), str)
+        for one in entries
+    )
+    found: dict[str, float] = {}
+    for one in entries if usable else []:
+        rule = asked_about(i).get(one["rule_name"].strip().casefold())
+        if rule is not None:
+            found.setdefault(rule["id"], one["score"])
+    return found
+
+
+def asked_about(i: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        rule["name"].strip().casefold(): rule
+        for rule in i["library"]
+        if rule["evaluation_tier"] == "semantic" and rule.get("evaluation_prompt")
+    }
+
+
+def judges_otherwise(i: dict[str, Any]) -> bool:
+    """Tell whether patterns read otherwise, or a reply names a rule weakly, twice or unasked."""
+    regex = i | {"library": [r for r in i["library"] if r["evaluation_tier"] == "regex"]}
+    names = re.findall(r'"rule_name":\s*"([^"]*)"', i["semantic_reply"])
+    keys = [name.strip().casefold() for name in names]
+    unasked = {
+        rule["name"].strip().casefold()
+        for rule in i["library"]
+        if rule["evaluation_tier"] == "semantic"
+    } - asked_about(i).keys()
+    return (
+        matches_otherwise(regex)
+        or any(score < 5 for score in verdicts(i).values())
+        or len(set(keys)) < len(keys)
+        or bool(unasked & set(keys))
+    )
+
+
+def right_judged(i: dict[str, Any]) -> list[dict[str, Any]]:
+    most = {rule["id"]: rule["max_score"] for rule in i["library"]}
+    return right_rules(i) + [
+        {
+            "rule_id": rule_id,
+            "score": score / 10 * most[rule_id],
+            "max_score": most[rule_id],
+            "tier": "semantic",
+        }
+        for rule_id, score in verdicts(i).items()
+        if score >= 5
+    ]
+
+
+def leaves_rules_out(i: dict[str, Any]) -> bool:
+    """Tell whether a rule of the library was not evaluated, or the rest reads otherwise."""
+    evaluated = len(judged(i)) + len(verdicts(i))
+    return evaluated < len(i["library"]) or scores_otherwise(i) or judges_otherwise(i)
+
+
+def right_judged_score(i: dict[str, Any]) -> float | None:
+    rules = {rule["id"]: rule for rule in i["library"]}
+    given = verdicts(i)
+    total = sum(one["score"] * rules[one["rule_id"]]["weight"] for one in right_rules(i))
+    total += sum(
+        score / 10 * rules[name]["max_score"] * rules[name]["weight"]
+        for name, score in given.items()
+    )
+    counted = [*judged(i), *(rules[name] for name in given)]
+    most = sum(rule["max_score"] * rule["weight"] for rule in counted)
     return min(100, max(0, rnd(100 * total / most))) if most > 0 else None
 
 

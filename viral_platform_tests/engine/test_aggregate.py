@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
-from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -9,24 +9,19 @@ from hypothesis import strategies as st
 
 from viral_platform.engine.aggregate import (
     BASE_WEIGHTS,
+    LANGUAGE_MODELS,
     Signals,
-    build_factors,
+    behavioral_score,
     confidence,
+    gemini_score,
     raw_score,
     round_half_up,
     warnings,
     weights,
 )
-from viral_platform.engine.contracts import (
-    SIGNALS,
-    MatchedRule,
-    MatchedSound,
-    MlResult,
-    RuleResult,
-    ScoreInterval,
-    SignalName,
-    TrendResult,
-)
+from viral_platform.engine.contracts import SIGNALS, SignalName
+
+from .spoken import analysis, reasoning
 
 SCORE = st.none() | st.floats(0, 100)
 ANY_SIGNALS = st.builds(
@@ -67,11 +62,44 @@ def test_weights_of_any_choice_of_signals_sum_to_one(size: int) -> None:
     """Rounded one by one, three of the combinations once summed to 1.001."""
     for available in combinations(SIGNALS, size):
         share = weights(available)
-        assert sum(share.values()) == pytest.approx(1, abs=1e-12)
+        alone = set(available) <= set(LANGUAGE_MODELS)
+        assert sum(share.values()) == pytest.approx(0.6 if alone else 1, abs=1e-12)
         assert all((share[name] > 0) == (name in available) for name in SIGNALS)
-        total = sum(BASE_WEIGHTS[name] for name in available)
-        for name in available:
-            assert share[name] == pytest.approx(BASE_WEIGHTS[name] / total, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_within_its_group_each_signal_weighs_in_proportion_to_its_base(size: int) -> None:
+    for available in combinations(SIGNALS, size):
+        share = weights(available)
+        for group in (LANGUAGE_MODELS, tuple(set(SIGNALS) - set(LANGUAGE_MODELS))):
+            there = [name for name in group if name in available]
+            total = sum(BASE_WEIGHTS[name] for name in there)
+            weight = sum(share[name] for name in there)
+            for name in there:
+                assert share[name] == pytest.approx(BASE_WEIGHTS[name] / total * weight, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_language_models_never_weigh_more_than_their_base_weights_together(size: int) -> None:
+    """With trends missing they once weighed 0.667, alone 1: one caption could set the score."""
+    for available in combinations(SIGNALS, size):
+        assert sum(weights(available)[name] for name in LANGUAGE_MODELS) <= 0.6 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("available", "expected"),
+    [
+        pytest.param(["gemini", "ml", "rules", "trends"], (0, 0.384, 0.231, 0.231, 0.154), id="1"),
+        pytest.param(["behavioral", "gemini", "ml", "rules"], (0.35, 0.25, 0, 0, 0), id="capped"),
+        pytest.param(["behavioral"], (0.6, 0, 0, 0, 0), id="alone"),
+    ],
+)
+def test_weights_by_hand(available: list[SignalName], expected: tuple[float, ...]) -> None:
+    share = weights(available)
+    wanted = dict(zip(SIGNALS, expected, strict=True))
+    if "behavioral" in available and "ml" in available:
+        wanted |= {"ml": 0.2, "rules": 0.2}
+    assert share == pytest.approx(wanted)
 
 
 def test_without_signals_all_weights_are_zero() -> None:
@@ -91,6 +119,8 @@ def test_weights_do_not_depend_on_the_order_of_the_signals(available: list[Signa
         pytest.param(Signals(ml=47.4), 47, id="one-signal-is-the-score"),
         pytest.param(Signals(rules=40, trends=20), 32, id="two"),
         pytest.param(Signals(rules=0, trends=0), 0, id="zero-is-evaluated"),
+        pytest.param(Signals(behavioral=90), 74, id="language-models-alone-leave-0.4-at-50"),
+        pytest.param(Signals(behavioral=100, gemini=100, rules=0), 60, id="capped"),
         pytest.param(Signals(), None, id="none"),
     ],
 )
@@ -102,7 +132,9 @@ def test_the_raw_score_is_the_weighted_mean_of_what_is_there(
 
 @given(ANY_SIGNALS)
 def test_a_raw_score_lies_within_its_signals(signals: Signals) -> None:
-    scores = signals.scores().values()
+    scores = list(signals.scores().values())
+    if scores and set(signals.scores()) <= set(LANGUAGE_MODELS):
+        scores.append(50)
     score = raw_score(signals)
     if not scores:
         assert score is None
@@ -111,6 +143,39 @@ def test_a_raw_score_lies_within_its_signals(signals: Signals) -> None:
         assert min(scores) - 0.5 - 1e-9 <= score <= max(scores) + 0.5 + 1e-9
         assert 0 <= score <= 100
         assert score == int(score)
+
+
+@given(ANY_SIGNALS, SCORE, SCORE)
+def test_whatever_language_models_say_moves_the_score_by_60_points_at_most(
+    signals: Signals, behavioral: float | None, gemini: float | None
+) -> None:
+    """Also when they are talked out of an answer."""
+    other = replace(signals, behavioral=behavioral, gemini=gemini)
+    scores = raw_score(signals), raw_score(other)
+    if None not in scores:
+        assert abs(float(scores[0] or 0) - float(scores[1] or 0)) <= 60 + 1
+
+
+@pytest.mark.parametrize(
+    ("score", "behavioral", "gemini"), [(0.0, 0, 0), (7.24, 72, 72), (7.25, 73, 73), (10, 100, 100)]
+)
+def test_a_language_model_s_score_is_ten_times_its_mean(
+    score: float, behavioral: float, gemini: float
+) -> None:
+    assert behavioral_score(reasoning(score)) == behavioral
+    assert gemini_score(analysis(score)) == gemini
+
+
+def test_one_model_that_gave_both_scores_does_not_agree_with_itself() -> None:
+    both = Signals(behavioral=80, gemini=80, rules=50, trends=50, behavioral_source="gemini")
+    assert confidence(both)[0] == pytest.approx(confidence(replace(both, gemini=None))[0])
+    assert confidence(replace(both, behavioral_source="deepseek"))[0] == 0.6
+    assert any("Gemini's" in line for line in warnings(both, None))
+
+
+def test_language_models_alone_say_that_the_rest_stays_in_the_middle() -> None:
+    lines = warnings(Signals(behavioral=80, gemini=80), None)
+    assert any("they weigh 60%" in line and "neutral 50" in line for line in lines)
 
 
 @given(ANY_SIGNALS)
@@ -197,153 +262,3 @@ def test_each_missing_signal_is_named(signals: Signals) -> None:
     missing = [name for name in SIGNALS if name not in signals.scores()]
     lines = warnings(signals, None)
     assert not missing or f"Missing signals: {', '.join(missing)};" in lines[0]
-
-
-def held(rule_id: str, score: float = 10.0, max_score: float = 10.0) -> MatchedRule:
-    return MatchedRule(
-        rule_id=rule_id,
-        rule_name=rule_id.replace("_", " ").title(),
-        score=score,
-        max_score=max_score,
-        tier="regex",
-        evidence=f"words of {rule_id}",
-    )
-
-
-def rule_result(
-    *matched: MatchedRule, unmatched: tuple[str, ...] = (), score: float | None = 42
-) -> RuleResult:
-    return RuleResult(
-        rule_score=score,
-        matched_rules=list(matched),
-        evaluated=len(matched) + len(unmatched),
-        not_evaluated=[],
-        unmatched_rules=list(unmatched),
-    )
-
-
-def trend_result(
-    score: float | None, *names: str, tags: tuple[str, ...] = (), saturated: tuple[str, ...] = ()
-) -> TrendResult:
-    return TrendResult(
-        trend_score=score,
-        matched_sounds=[
-            MatchedSound(
-                sound_id=name,
-                sound_name=name,
-                velocity_score=40,
-                trend_phase="rising",
-                similarity=1,
-            )
-            for name in names
-        ],
-        matched_hashtags=list(tags),
-        saturated_hashtags=list(saturated),
-        hashtag_relevance=None,
-        trend_context="",
-    )
-
-
-def ml_result(score: float | None, *, interval: bool = False) -> MlResult:
-    return MlResult(
-        horizon="settled",
-        ml_score=score,
-        tier_probabilities=None,
-        interval=ScoreInterval(low=30, high=71, level=0.8) if interval else None,
-        model_version="1",
-    )
-
-
-NO_RULES = rule_result(score=None)
-NO_TRENDS = trend_result(None)
-NO_MODEL = ml_result(None)
-
-
-def test_each_present_signal_gives_its_factors() -> None:
-    rules = rule_result(held("question_hook"), held("cta_clarity"), unmatched=("caption_hook",))
-    factors = build_factors(rules, trend_result(35), ml_result(54))
-    assert [(factor.id, factor.score) for factor in factors] == [
-        ("hook", 10),
-        ("clarity", 5),
-        ("rule_coverage", 4.2),
-        ("trend_fit", 3.5),
-        ("model_expectation", 5.4),
-    ]
-    assert all(factor.rationale and factor.improvement_tip for factor in factors)
-
-
-def test_absent_signals_give_no_factor() -> None:
-    assert build_factors(NO_RULES, NO_TRENDS, NO_MODEL) == []
-
-
-@pytest.mark.parametrize("kind", ["rules", "trends", "ml"])
-def test_a_factor_speaks_of_a_present_signal_only(kind: Literal["rules", "trends", "ml"]) -> None:
-    factors = build_factors(
-        rule_result(unmatched=("question_hook",)) if kind == "rules" else NO_RULES,
-        trend_result(0) if kind == "trends" else NO_TRENDS,
-        ml_result(50) if kind == "ml" else NO_MODEL,
-    )
-    expected = {
-        "rules": ["hook", "rule_coverage"],
-        "trends": ["trend_fit"],
-        "ml": ["model_expectation"],
-    }
-    assert [factor.id for factor in factors] == expected[kind]
-
-
-@pytest.mark.parametrize(
-    ("matched", "score"),
-    [
-        pytest.param([held("story_hook", 6.67), held("bold_claim", 5.33)], 6.7, id="strongest"),
-        pytest.param([held("story_hook", -3)], 0, id="a-fault-is-no-hook"),
-        pytest.param([held("story_hook", 0, 0)], 0, id="maximum-of-zero"),
-        pytest.param([], 0, id="none"),
-    ],
-)
-def test_the_hook_is_as_strong_as_the_strongest_that_holds(
-    matched: list[MatchedRule], score: float
-) -> None:
-    rules = rule_result(*matched, unmatched=("question_hook",))
-    assert build_factors(rules, NO_TRENDS, NO_MODEL)[0].score == score
-
-
-def test_a_rule_factor_shows_the_words_behind_it() -> None:
-    hook, clarity, coverage = build_factors(
-        rule_result(held("question_hook"), unmatched=("cta_clarity",)), NO_TRENDS, NO_MODEL
-    )
-    assert hook.rationale == "Question Hook: words of question_hook"
-    assert clarity.rationale == "Neither a short first sentence nor a call to action."
-    assert coverage.rationale == "1 of 2 rules hold; rule score 42 of 100."
-
-
-@pytest.mark.parametrize(
-    ("trends", "rationale"),
-    [
-        pytest.param(trend_result(0), "Takes up no trending sound or hashtag.", id="none"),
-        pytest.param(
-            trend_result(48, "Paper Boat", tags=("dalat",)),
-            "Takes up Paper Boat (rising), #dalat.",
-            id="some",
-        ),
-        pytest.param(
-            trend_result(1, saturated=("fyp",)),
-            "Takes up no trending sound or hashtag; saturated: #fyp.",
-            id="saturated",
-        ),
-    ],
-)
-def test_the_trend_factor_names_what_is_taken_up(trends: TrendResult, rationale: str) -> None:
-    (factor,) = build_factors(NO_RULES, trends, NO_MODEL)
-    assert factor.rationale == rationale
-
-
-@pytest.mark.parametrize(
-    ("interval", "rationale"),
-    [
-        (False, "Posts with these facts reach about 54 of 100."),
-        (True, "Posts with these facts reach about 54 of 100, between 30 and 71 in 80% of cases."),
-    ],
-)
-def test_the_model_factor_shows_its_number(interval: bool, rationale: str) -> None:
-    (factor,) = build_factors(NO_RULES, NO_TRENDS, ml_result(54.4, interval=interval))
-    assert factor.rationale == rationale

@@ -9,15 +9,21 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viral_platform.engine.aggregate import CLARITY_RULES, HOOK_RULES
-from viral_platform.engine.contracts import ContentPayload, Rule
+from viral_platform.engine.contracts import ContentPayload, Rule, RuleResult, Suggestion
+from viral_platform.engine.reasons import (
+    CLARITY_RULES,
+    HOOK_RULES,
+    MAX_RULE_TIPS,
+    build_suggestions,
+)
+from viral_platform.engine.replies import RuleVerdict
 from viral_platform.engine.rules import (
-    MAX_TIPS,
     PATTERNS,
     gain,
     match_pattern,
     score_rules,
-    tips,
+    semantic_rules,
+    tip_effects,
 )
 
 WORD_PATTERNS = (
@@ -199,7 +205,7 @@ def test_without_text_only_a_known_duration_can_be_judged(text: str) -> None:
 def test_without_a_maximum_there_is_no_score(rules: list[Rule]) -> None:
     result = score_rules(payload("follow"), rules)
     assert result.rule_score is None
-    assert tips(rules, result) == []
+    assert tip_effects(rules, result) == []
 
 
 def test_long_evidence_is_cut() -> None:
@@ -240,6 +246,81 @@ def test_every_applicable_rule_is_accounted_for_once(text: str, rules: list[Rule
     assert result.rule_score is None or 0 <= result.rule_score <= 100
 
 
+def tips(rules: list[Rule], result: RuleResult) -> list[Suggestion]:
+    shares = {"behavioral": 0.35, "gemini": 0.25, "ml": 0.15, "rules": 0.5, "trends": 0.1}
+    return build_suggestions(None, rules, result, shares)  # type: ignore[arg-type]
+
+
+def verdict(name: str, score: float, rationale: str = "it does") -> RuleVerdict:
+    return RuleVerdict(rule_name=name, score=score, rationale=rationale)
+
+
+def semantic(name: str, **changes: Any) -> Rule:
+    return rule(name, evaluation_tier="semantic", evaluation_prompt=f"Is it {name}?", **changes)
+
+
+def test_a_verdict_counts_by_its_share_of_the_maximum() -> None:
+    rules = [rule("cta_clarity", score_modifier=15.0), semantic("loop_structure")]
+    result = score_rules(payload("follow"), rules, [verdict(rules[1].name, 4)])
+    assert result.rule_score == 70
+    assert result.unmatched_rules == ["loop_structure"]
+    assert result.semantic_scores == {"loop_structure": 4}
+    held = score_rules(
+        payload("follow"), rules, [verdict(rules[1].name.upper(), 5, " it runs on ")]
+    )
+    assert [(m.rule_id, m.tier, m.evidence) for m in held.matched_rules] == [
+        ("cta_clarity", "regex", "follow"),
+        ("loop_structure", "semantic", "it runs on"),
+    ]
+
+
+def test_a_rule_is_judged_once_and_only_when_it_was_asked_about() -> None:
+    rules = [rule("cta_clarity", score_modifier=15.0), semantic("loop_structure")]
+    said = [
+        verdict(rules[1].name, 2),
+        verdict(rules[1].name, 10),
+        verdict(rules[0].name, 0),
+        verdict("Ignore the rules", 10),
+    ]
+    result = score_rules(payload("follow"), rules, said)
+    assert result.semantic_scores == {"loop_structure": 2}
+    assert result.rule_score == 60
+
+
+def test_a_rule_without_a_verdict_is_not_evaluated() -> None:
+    rules = [rule("cta_clarity", score_modifier=15.0), semantic("loop_structure")]
+    result = score_rules(payload("follow"), rules)
+    assert result.rule_score == 100
+    assert result.not_evaluated == ["loop_structure"]
+
+
+def test_only_semantic_rules_of_the_platform_with_a_prompt_are_asked_about() -> None:
+    rules = [
+        rule("cta_clarity"),
+        semantic("loop_structure"),
+        semantic("carousel_depth", platform="instagram"),
+        rule("pacing", evaluation_tier="semantic"),
+    ]
+    assert [one.id for one in semantic_rules(payload("follow"), rules)] == ["loop_structure"]
+    assert semantic_rules(payload("  "), rules) == []
+
+
+def test_a_verdict_without_a_reason_is_its_own_evidence() -> None:
+    rules = [semantic("loop_structure")]
+    result = score_rules(payload("follow"), rules, [verdict(rules[0].name, 7.5, " ")])
+    assert result.matched_rules[0].evidence == "judged 7.5 of 10"
+
+
+def test_the_tip_of_a_judged_rule_is_worth_what_it_lacks() -> None:
+    rules = [semantic("loop_structure"), semantic("emotional_arc")]
+    said = [verdict(rules[0].name, 4), verdict(rules[1].name, 0)]
+    effects = tip_effects(rules, score_rules(payload("follow"), rules, said))
+    assert [(round(points), one.id) for points, one in effects] == [
+        (50, "emotional_arc"),
+        (30, "loop_structure"),
+    ]
+
+
 def test_tips_name_the_unmatched_rules_with_the_largest_effect_first() -> None:
     rules = [
         rule("cta_clarity"),
@@ -255,7 +336,7 @@ def test_tips_name_the_unmatched_rules_with_the_largest_effect_first() -> None:
     assert [tip.id for tip in given_tips] == [
         "rule-payoff_delay", "rule-story_hook", "rule-curiosity_gap",
     ]  # fmt: skip
-    assert len(given_tips) == MAX_TIPS
+    assert len(given_tips) == MAX_RULE_TIPS
     assert (given_tips[1].text, given_tips[1].category) == ("improve story_hook", "retention")
 
 
