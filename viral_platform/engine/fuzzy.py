@@ -130,11 +130,19 @@ def best_match(
         return FuzzyMatch(0.0, matched=False)
     if name.words in text.words:
         return FuzzyMatch(1.0, matched=True)
-    required = threshold + next((more for below, more in _SUPPLEMENTS if name.letters < below), 0)
-    if name.has_unspaced or len(name.folded) == 1 or required > 1:
+    required = required_similarity(name, threshold)
+    if required is None:
         return FuzzyMatch(0.0, matched=False)
     near = [score for score in _near_similarities(name, text, required) if score >= required]
     return FuzzyMatch(round_half_up(max(near, default=0.0), 3), matched=bool(near))
+
+
+def required_similarity(name: PreparedText, threshold: float) -> float | None:
+    """Return the similarity at which a near miss names the target, None when none does."""
+    required = threshold + next((more for below, more in _SUPPLEMENTS if name.letters < below), 0)
+    if name.has_unspaced or len(name.folded) == 1 or required > 1:
+        return None
+    return required
 
 
 def jaro_winkler(a: str, b: str) -> float:
@@ -160,15 +168,25 @@ def _near_similarities(name: PreparedText, text: PreparedText, required: float) 
     """Yield the similarity of each run of words that can reach what is required."""
     wanted = " ".join(name.folded)
     count = len(name.folded)
-    # rapidfuzz rounds half-transpositions down, so its Jaro is never below the exact one and
-    # rules candidates out in compiled code; four prefix characters bound the rest.
-    share_of_prefix = _PREFIX_WEIGHT * _MAX_PREFIX
-    cutoff = max(0.0, (required - share_of_prefix) / (1 - share_of_prefix) - 1e-9)
     for start in text.starts.get(wanted[:1], ()):
         for size in range(max(1, count - 1), count + 2):
             run = " ".join(text.folded[start : start + size])
-            if Jaro.similarity(wanted, run, score_cutoff=cutoff) > 0:
-                yield _similarity(wanted, run)
+            yield near_similarity(wanted, run, required)
+
+
+def jaro_cutoff(required: float) -> float:
+    """Return the Jaro similarity below which no prefix lifts a pair to what is required."""
+    share_of_prefix = _PREFIX_WEIGHT * _MAX_PREFIX
+    return max(0.0, (required - share_of_prefix) / (1 - share_of_prefix) - 1e-9)
+
+
+def near_similarity(wanted: str, run: str, required: float) -> float:
+    """Return the similarity of two folded strings, 0 when it cannot reach what is required."""
+    # rapidfuzz rounds half-transpositions down, so its Jaro is never below the exact one and
+    # rules candidates out in compiled code.
+    if Jaro.similarity(wanted, run, score_cutoff=jaro_cutoff(required)) > 0:
+        return _similarity(wanted, run)
+    return 0.0
 
 
 def _similarity(a: str, b: str) -> float:

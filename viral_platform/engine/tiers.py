@@ -100,7 +100,7 @@ def percentile_of_one(probabilities: Sequence[float], level: float) -> float:
     for tier, probability in enumerate(probabilities):
         if probability > 0 and cumulated + probability >= level:
             low, high = PERCENTILE_BORDERS[tier : tier + 2]
-            return low + (high - low) * (level - cumulated) / probability
+            return min(high, low + (high - low) * (level - cumulated) / probability)
         cumulated += probability
     return PERCENTILE_BORDERS[-1]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from viral_platform.engine import fuzzy
 from viral_platform.engine.aggregate import round_half_up
@@ -20,6 +21,7 @@ from viral_platform.engine.contracts import (
     TrendResult,
     TrendTable,
 )
+from viral_platform.engine.name_index import NameIndex
 
 MAX_SOUNDS = 50
 
@@ -106,8 +108,7 @@ def _nothing_known(context: str) -> TrendResult:
 
 def _named_sounds(text: str, sounds: Sequence[TrendingSound]) -> list[MatchedSound]:
     fastest = sorted(sounds, key=_slowness)[:MAX_SOUNDS]
-    prepared = fuzzy.prepare(text)
-    matches = ((sound, fuzzy.best_match(sound.sound_name, prepared)) for sound in fastest)
+    matches = _index(tuple(sound.sound_name for sound in fastest)).find(fuzzy.prepare(text))
     return [
         MatchedSound(
             sound_id=sound.sound_id,
@@ -116,9 +117,12 @@ def _named_sounds(text: str, sounds: Sequence[TrendingSound]) -> list[MatchedSou
             trend_phase=sound.trend_phase,
             similarity=match.score,
         )
-        for sound, match in matches
-        if match.matched
+        for sound, match in ((fastest[position], match) for position, match in matches.items())
     ]
+
+
+# The same few tables meet every caption for as long as they are kept.
+_index = lru_cache(maxsize=4)(NameIndex)
 
 
 def _slowness(sound: TrendingSound) -> float:
