@@ -4,8 +4,8 @@ import dagster as dg
 import structlog
 
 from viral_platform.defs import checks, jobs
-from viral_platform.defs.assets import calibration, ingestion, model, rules, serving
-from viral_platform.defs.dbt import DbtResource, calibration_marts, trend_marts
+from viral_platform.defs.assets import calibration, costs, ingestion, model, rules, serving
+from viral_platform.defs.dbt import DbtResource, calibration_marts, cost_marts, trend_marts
 from viral_platform.defs.resources import ArtifactsResource, DatabaseResource, PredictionResource
 from viral_platform.observability.logging import configure_logging
 from viral_platform.observability.sentry import configure_sentry
@@ -27,14 +27,17 @@ def build_definitions() -> dg.Definitions:
             calibration_marts,
             calibration.platt_parameters,
             calibration.calibration_in_force,
+            costs.cost_events,
+            cost_marts,
         ],
-        asset_checks=[checks.enough_outcomes],
+        asset_checks=[checks.enough_outcomes, checks.spend_within_budget],
         jobs=[
             jobs.import_exports,
             jobs.load_rules,
             jobs.calculate_trends,
             jobs.retrain_ml,
             jobs.calibration_audit,
+            jobs.aggregate_costs,
             serving.prediction_job,
         ],
         resources={

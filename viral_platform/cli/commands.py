@@ -30,6 +30,7 @@ MODULES = {
     "model": "models",
     "calibration": "calibration",
     "trends": "trends",
+    "costs": "costs",
 }
 
 

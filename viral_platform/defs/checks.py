@@ -1,4 +1,4 @@
-"""Asset checks of model and calibration: what must hold, the bar, the evidence.
+"""Asset checks of model, calibration and spend: what must hold, the bar, the evidence.
 
 A failed blocking check of severity ERROR stops what follows within one run. The gate itself is
 `promote()` and `activate()`, which read the stored verdict; a check shows it to the operator.
@@ -23,8 +23,10 @@ from viral_platform.engine.evaluation import (
     EvaluationReport,
     HorizonReport,
 )
+from viral_platform.services import costs
 from viral_platform.services.calibration import count_pairs
 from viral_platform.services.training import Parity
+from viral_platform.settings import load_settings
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
@@ -197,4 +199,32 @@ def enough_outcomes(database: DatabaseResource) -> dg.AssetCheckResult:
         description=f"{found} outcome pairs of input mode text before publication; {needed} are "
         "needed.",
         metadata={"n": found, "bar": needed},
+    )
+
+
+@dg.asset_check(asset="daily_costs", retry_policy=DATABASE_RETRIES)
+def spend_within_budget(database: DatabaseResource) -> dg.AssetCheckResult:
+    """The newest UTC day with a paid call cost no more than DAILY_BUDGET_CENTS.
+
+    The cap is kept before each call, so a day above it means that the cap was lowered since, or
+    that calls cost more than their ceilings.
+    """
+    bar = load_settings().daily_budget_cents
+    totals = costs.newest_days(database.get(), 1)
+    spent = costs.cents(sum(total.total_microdollars for total in totals))
+    calls = sum(total.calls for total in totals)
+    estimates = sum(total.estimates for total in totals)
+    day = str(totals[0].day) if totals else "no day"
+    return dg.AssetCheckResult(
+        passed=spent <= bar,
+        severity=ERROR,
+        description=f"{day}: {spent:.4f} US cents; the bar is {bar:g}. Calls: {calls}, of "
+        f"which estimated: {estimates}.",
+        metadata={
+            "spent_cents": spent,
+            "bar": bar,
+            "n": calls,
+            "estimates": estimates,
+            "day": day,
+        },
     )

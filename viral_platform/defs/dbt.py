@@ -13,12 +13,17 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
+from viral_platform.defs.assets.costs import SHOWN_DAYS, cost_metadata
 from viral_platform.defs.common import DATA, MODELLING
+from viral_platform.defs.resources import DatabaseResource
+from viral_platform.services.costs import newest_days
 from viral_platform.settings import PROJECT_ROOT, load_settings
 from viral_platform.storage.database import open_database
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 CALIBRATION_MODEL = "outcome_pairs"
+COST_MODEL = "daily_costs"
+_GROUPS = {CALIBRATION_MODEL: "calibration", COST_MODEL: "costs"}
 
 project = DbtProject(project_dir=PROJECT_DIR, profiles_dir=PROJECT_DIR)
 
@@ -31,8 +36,8 @@ class MartTranslator(DagsterDbtTranslator):
         return dg.AssetKey(dbt_resource_props["name"])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        """Return `calibration` for outcome pairs and `trends` for the rest."""
-        return "calibration" if dbt_resource_props["name"] == CALIBRATION_MODEL else "trends"
+        """Return `calibration` for outcome pairs, `costs` for spend and `trends` for the rest."""
+        return _GROUPS.get(dbt_resource_props["name"], "trends")
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         """Return who answers for a model."""
@@ -58,7 +63,7 @@ def _build(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator[Any]
 @dbt_assets(
     manifest=project.manifest_path,
     project=project,
-    exclude=CALIBRATION_MODEL,
+    exclude=f"{CALIBRATION_MODEL} {COST_MODEL}",
     dagster_dbt_translator=MartTranslator(),
     name="trend_marts",
 )
@@ -77,3 +82,22 @@ def trend_marts(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator
 def calibration_marts(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator[Any]:
     """Raw scores beside measured outcomes."""
     yield from _build(context, dbt)
+
+
+@dbt_assets(
+    manifest=project.manifest_path,
+    project=project,
+    select=COST_MODEL,
+    dagster_dbt_translator=MartTranslator(),
+    name="cost_marts",
+)
+def cost_marts(
+    context: dg.AssetExecutionContext, dbt: DbtResource, database: DatabaseResource
+) -> Iterator[Any]:
+    """Spend by UTC day, provider and model."""
+    for event in _build(context, dbt):
+        if isinstance(event, dg.Output):
+            shown = cost_metadata(newest_days(database.get(), SHOWN_DAYS))
+            yield event.with_metadata({**event.metadata, **shown})
+        else:
+            yield event

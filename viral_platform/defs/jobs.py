@@ -41,3 +41,9 @@ calibration_audit = dg.define_asset_job(
     "allows.",
     tags={EXCLUSIVE: "calibration_audit"},
 )
+aggregate_costs = dg.define_asset_job(
+    "aggregate_costs",
+    selection=dg.AssetSelection.assets("daily_costs"),
+    description="Add up what paid calls cost by UTC day, and hold it against the day's budget.",
+    tags={EXCLUSIVE: "aggregate_costs"},
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from datetime import timedelta
 
 import dagster as dg
 import numpy as np
@@ -13,6 +14,8 @@ from matplotlib.figure import Figure
 from viral_platform.engine.calibration import ReliabilityBin
 from viral_platform.engine.contracts import TIERS
 from viral_platform.engine.evaluation import HorizonReport
+from viral_platform.services.costs import cents
+from viral_platform.storage.costs import DailyTotal
 
 
 def _picture(figure: Figure, alternative: str) -> dg.MarkdownMetadataValue:
@@ -74,3 +77,23 @@ def score_reliability(
     axes.set_ylabel("mean outcome (percentile)")
     axes.legend()
     return _picture(figure, "reliability diagram")
+
+
+def spend_by_day(totals: Sequence[DailyTotal]) -> dg.MarkdownMetadataValue:
+    """Return the spend of each UTC day, stacked by provider; days without a call are empty."""
+    first, last = min(total.day for total in totals), max(total.day for total in totals)
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    figure = Figure(figsize=(7, 3.5))
+    axes = figure.add_subplot()
+    below = np.zeros(len(days))
+    for provider in sorted({total.provider for total in totals}):
+        spent = np.zeros(len(days))
+        for total in totals:
+            if total.provider == provider:
+                spent[(total.day - first).days] += cents(total.total_microdollars)
+        axes.bar([f"{day:%m-%d}" for day in days], spent, bottom=below, label=provider)
+        below += spent
+    axes.tick_params(axis="x", rotation=90)
+    axes.set_ylabel("US cents")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
+    return _picture(figure, "spend by day")

@@ -20,6 +20,7 @@ from viral_platform.engine.contracts import (
     TrendingSound,
     TrendTable,
 )
+from viral_platform.engine.creator import PlatformBaseline
 from viral_platform.engine.errors import NotFoundError
 from viral_platform.engine.trends import MAX_SOUNDS
 from viral_platform.storage.database import Database
@@ -68,6 +69,14 @@ _HASHTAGS = text(
     order by
         is_saturated, views_per_hour desc nulls last, total_views desc nulls last, hashtag
     limit :limit
+    """
+)
+_PLATFORM = text(
+    """
+    select
+        percentile_cont(0.5) within group (order by median_views),
+        percentile_cont(0.5) within group (order by median_engagement)
+    from marts.creator_baselines
     """
 )
 _CREATOR = text(
@@ -175,6 +184,19 @@ def creator_facts(database: Database, handle: str) -> CreatorFacts | None:
         median_views=row["median_views"],
         n_posts=row["n_posts"],
     )
+
+
+def platform_baseline(database: Database) -> PlatformBaseline:
+    """Return the medians over all creators; their share and comment rates are not kept.
+
+    Raises
+    ------
+    NotFoundError
+        The mart `creator_baselines` was never built.
+    """
+    with _reading(database) as connection:
+        views, engagement = connection.execute(_PLATFORM).one()
+    return PlatformBaseline(views=views, engagement_rate=engagement)
 
 
 @contextmanager

@@ -328,6 +328,13 @@ cost_events = Table(
     Column("tokens", JSONB, nullable=False),
     Column("cost_microdollars", BigInteger, nullable=False),
     Column("price_version", Text, nullable=False),
+    Column(
+        "is_estimate",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="the cost is the ceiling that was set aside before the call",
+    ),
     Index(None, "occurred_at"),
     comment="Every paid call: tokens by kind, price version, micro-dollars.",
 )

@@ -15,6 +15,7 @@ JOBS = {
     "calculate_trends",
     "retrain_ml",
     "calibration_audit",
+    "aggregate_costs",
     "prediction_job",
 }
 

@@ -36,6 +36,7 @@ from viral_platform.engine.stages import MICRODOLLARS_PER_CENT, StageRecorder
 from viral_platform.engine.tier_model import TierModel
 from viral_platform.engine.trends import match_trends
 
+from . import parity_breaker
 from .parity_inputs import (
     costs,
     logit,
@@ -312,6 +313,7 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
     "creator.formatCreatorContext": answer_creator,
     "deepseek.stripFences": lambda i: replies.strip_fences(i["text"]),
     "gemini.stripFences": lambda i: replies.strip_fences(i["text"]),
+    "deepseek.circuitBreaker": lambda i: parity_breaker.replay(i["steps"]),
     "deepseek.parseDeepSeekResponse": answer_reply(replies.parse_reasoning),
     "gemini.parseGeminiResponse": answer_reply(
         lambda text: replies.parse_analysis(text, with_video=False)

@@ -19,7 +19,9 @@ NAMES = [
     "東京 ナイト",
     "a b c d e f g h",
 ]
-WORDS = "old quarter quater qarter paper boat bat monkeys spinning calm dwon down with café mar 東京"
+WORDS = (
+    "old quarter quater qarter paper boat bat monkeys spinning calm dwon down with café mar 東京"
+)
 TEXTS = st.lists(st.sampled_from(WORDS.split()), max_size=14).map(" ".join)
 SLIPS = st.sampled_from(["old quater", "papper boat", "monkeys spining monkeys", "cafe del mar"])
 
