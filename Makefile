@@ -1,6 +1,6 @@
 # Every target sets itself up: .venv from the lock file, the package, dbt's manifest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format typecheck contracts bench screenshots lock clean
+.PHONY: help setup demo sandbox test lint format typecheck contracts bench screenshots lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -37,6 +37,9 @@ typecheck: setup ## mypy, strict
 contracts: setup ## Imports point down (import-linter)
 	$(BIN)/lint-imports
 
+sandbox: setup ## The demo with all five signals, by local stand-ins of the providers
+	$(BIN)/viral demo --sandbox
+
 test: lint typecheck contracts ## Lint, types, import contracts, then every test with coverage
 	rm -f .coverage .coverage.*
 	$(BIN)/dagster definitions validate -m viral_platform.definitions
@@ -49,6 +52,8 @@ format: setup ## Rewrite what ruff can
 
 bench: setup ## Speed, as ratios against named baselines in one run
 	$(BIN)/python benchmarks/predict_speed.py
+	$(BIN)/python benchmarks/engine_speed.py
+	$(BIN)/python benchmarks/fuzzy_speed.py
 	$(BIN)/python benchmarks/import_speed.py
 
 screenshots: setup ## Photograph the Dagster UI of a running installation into docs/images
