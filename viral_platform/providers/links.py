@@ -178,7 +178,7 @@ class LinkResolver:
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or not location:
                 raise _not_a_post()
-            return urljoin(url, location)
+            return urljoin(url, str(location))
 
     async def _public(self, host: str) -> list[str]:
         addresses = await self._resolve(host)
