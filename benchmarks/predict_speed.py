@@ -7,10 +7,8 @@ answer below 5 ms, the model's own part at most 1.5 x the bare call. Prints one 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,51 +16,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+from installation import make_installation
 
 from viral_platform.engine.contracts import CreatorFacts, PredictionRequest, VideoFacts
 from viral_platform.engine.features import feature_vector
 from viral_platform.observability.logging import configure_logging
-from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
 from viral_platform.services import training
-from viral_platform.services.ingestion.importer import ImportOptions, import_files
 from viral_platform.services.prediction import PredictionService
-from viral_platform.services.rules import sync_rule_library
-from viral_platform.settings import PROJECT_ROOT, Settings
+from viral_platform.settings import Settings
 from viral_platform.storage import embedded, models
 from viral_platform.storage.artifacts import ArtifactStore
-from viral_platform.storage.database import Database, open_database
-from viral_platform.storage.schema import migrate
+from viral_platform.storage.database import Database
 
 ANSWERS = 400
 WARM_UP = 40
 P50_BAR_MS = 5.0
 MODEL_RATIO_BAR = 1.5
-
-
-def _installation(home: Path) -> tuple[Database, ArtifactStore, Feed]:
-    settings = Settings(viral_home=home, _env_file=None)
-    database = open_database(settings)
-    migrate(database)
-    sync_rule_library(database)
-    feed = Feed(FeedConfig(n_posts=6_000))
-    for day in (6, 10, 14, 18, 22, 26, 29, 30):
-        at = feed.config.start_at + timedelta(days=day)
-        path = home / f"crawl-{day}.jsonl.gz"
-        write_export(feed.crawl(at), path)
-        import_files(database, [path], ImportOptions(source="clockworks", scraped_at=at))
-    dbt = str(Path(sys.executable).with_name("dbt"))
-    project = str(PROJECT_ROOT / "dbt_project")
-    folders = ["--project-dir", project, "--profiles-dir", project]
-    made = ["--target-path", str(home / "target"), "--log-path", str(home / "logs")]
-    subprocess.run(
-        [dbt, "--quiet", "run", *folders, *made],
-        check=True,
-        env={**os.environ, **database.process_environment()},
-    )
-    artifacts = ArtifactStore(settings.artifacts)
-    training.build_training_set(database, artifacts)
-    training.promote(database, training.train_candidate(database, artifacts).record.version)
-    return database, artifacts, feed
 
 
 def _percentile(values: list[float], level: float) -> float:
@@ -94,13 +63,13 @@ def main() -> None:
     configure_logging(Settings(log_level="WARNING", viral_environment="production"))
     home = Path(tempfile.mkdtemp(prefix="viral-bench-"))
     try:
-        database, artifacts, feed = _installation(home)
+        database, artifacts, feed = make_installation(home)
         service = PredictionService(database, artifacts)
         start = feed.config.start_at
         posts = feed.posts_between(start + timedelta(days=20), start + timedelta(days=30))
         requests = [
             PredictionRequest(
-                content_text=post.caption or "no caption",
+                content_text=f"{post.caption} from our kitchen",
                 creator_handle=post.handle,
                 posted_at=post.posted_at,
                 duration_seconds=post.duration_seconds,

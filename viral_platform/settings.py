@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         10.0, ge=0, description="What the calls for one prediction may cost, US cents."
     )
     prediction_deadline_seconds: float = Field(
-        60.0,
+        90.0,
         gt=0,
         le=600,
         description="When a prediction is answered at the latest, with the signals there are.",

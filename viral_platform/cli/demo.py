@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import dagster as dg
 import typer
+from pydantic import SecretStr
 from rich.progress import Progress
 
 from viral_platform.cli.models import rendered
@@ -30,15 +32,22 @@ from viral_platform.cli.predict import explained
 from viral_platform.cli.run import show_step
 from viral_platform.cli.runner import RunReport, open_instance, run_job
 from viral_platform.defs.assets.serving import answers_event, outcomes_event
-from viral_platform.engine.contracts import MeasuredSnapshot, PredictionRequest
+from viral_platform.engine.contracts import (
+    MeasuredSnapshot,
+    PredictionAnswer,
+    PredictionRequest,
+)
 from viral_platform.engine.errors import GateRefusedError
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
 from viral_platform.sandbox.items import SimulatedPost
+from viral_platform.sandbox.stand_ins import StandIn
 from viral_platform.services import outcomes, training
 from viral_platform.services.calibration import overview
+from viral_platform.services.content import MIN_TEXT_CHARACTERS
 from viral_platform.services.outcomes import OutcomeReport
-from viral_platform.services.prediction import PredictionService
+from viral_platform.services.prediction import PredictionService, open_service
 from viral_platform.services.trends import ranked_sounds
+from viral_platform.settings import Settings
 from viral_platform.storage import histories, models
 from viral_platform.storage.artifacts import ArtifactStore
 
@@ -88,7 +97,18 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def demo(*, json: JsonFlag = False) -> None:
+def demo(
+    *,
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox",
+            help="Answer the last three with all five signals, by local stand-ins of the "
+            "language models.",
+        ),
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
     """Run the whole platform on a simulated feed and say what was built."""
     started = time.monotonic()
     installation = open_installation()
@@ -106,11 +126,9 @@ def demo(*, json: JsonFlag = False) -> None:
     story.job("calculate_trends")
     story.job("retrain_ml")
     _say("3. Predictions of posts that are not published yet")
-    service = PredictionService(
-        installation.database, ArtifactStore(installation.settings.artifacts)
-    )
-    posts = story.feed.posts_between(story.day(PREDICTED[0]), story.day(PREDICTED[1]))
-    ids = _predict(story, service, posts)
+    posts = _worded(story, story.day(PREDICTED[0]), story.day(PREDICTED[1]))
+    with _unspoken(installation) as service:
+        ids = _predict(story, service, posts)
     _say("4. A week later: further crawls, outcomes, calibration")
     for number in LATER_CRAWLS:
         _crawl(story, number)
@@ -118,9 +136,8 @@ def demo(*, json: JsonFlag = False) -> None:
     if models.champion(installation.database) is not None:
         _report_outcomes(story, posts, ids)
         story.job("calibration_audit")
-    service.refresh()
     _say("5. Three predictions, explained")
-    answers = [service.predict(request) for request in _examples(story)]
+    answers = _explain(story, sandbox=sandbox)
     summary = _summary(story, time.monotonic() - started)
     if json:
         summary["answers"] = [answer.model_dump(mode="json") for answer in answers]
@@ -129,6 +146,54 @@ def demo(*, json: JsonFlag = False) -> None:
     for answer in answers:
         out.print(explained(answer))
     _print_summary(story, summary)
+
+
+def _text_of(post: SimulatedPost) -> str:
+    return post.caption or "#" + " #".join(post.hashtags)
+
+
+def _worded(story: _Story, start: datetime, end: datetime) -> list[SimulatedPost]:
+    """Return the posts of a time whose text is long enough to be asked about: 99 in 100."""
+    posts = story.feed.posts_between(start, end)
+    return [post for post in posts if len(_text_of(post).strip()) >= MIN_TEXT_CHARACTERS]
+
+
+def _unspoken(installation: Installation) -> PredictionService:
+    """Return a service that asks no provider, whatever keys are set: a demo spends nothing."""
+    return PredictionService(installation.database, ArtifactStore(installation.settings.artifacts))
+
+
+def _explain(story: _Story, *, sandbox: bool) -> list[PredictionAnswer]:
+    """Answer the three examples; in the sandbox with language models and what they cost."""
+    requests = _examples(story)
+    if not sandbox:
+        with _unspoken(story.installation) as service:
+            return [service.predict(request) for request in requests]
+    settings = story.installation.settings
+    with (
+        StandIn() as stand_in,
+        open_service(
+            _sandboxed(settings, stand_in.base_url), story.installation.database
+        ) as service,
+    ):
+        answers = [service.predict(request) for request in requests]
+    story.job("aggregate_costs")
+    return answers
+
+
+def _sandboxed(settings: Settings, base_url: str) -> Settings:
+    """Return the settings with every provider at the stand-in; no real key leaves the process."""
+    key = SecretStr("sandbox")
+    return settings.model_copy(
+        update={
+            "gemini_api_key": key,
+            "gemini_base_url": base_url,
+            "deepseek_api_key": key,
+            "deepseek_base_url": base_url,
+            "apify_token": key,
+            "apify_base_url": base_url,
+        }
+    )
 
 
 def _say(text: str) -> None:
@@ -154,7 +219,7 @@ def _predict(
     with Progress(console=err, disable=not sys.stderr.isatty()) as progress:
         for post in progress.track(posts, description="predicting"):
             request = PredictionRequest(
-                content_text=post.caption or "#" + " #".join(post.hashtags),
+                content_text=_text_of(post),
                 creator_handle=post.handle,
                 posted_at=post.posted_at,
                 duration_seconds=post.duration_seconds,
@@ -195,8 +260,8 @@ def _report_outcomes(story: _Story, posts: Sequence[SimulatedPost], ids: Sequenc
 def _examples(story: _Story) -> list[PredictionRequest]:
     """Return three requests: before posting, after one day, after five days."""
     now = story.day(LATER_CRAWLS[-1])
-    young = story.feed.posts_between(now - timedelta(hours=30), now - timedelta(hours=24))[0]
-    older = story.feed.posts_between(now - timedelta(hours=130), now - timedelta(hours=120))[0]
+    young = _worded(story, now - timedelta(hours=30), now - timedelta(hours=24))[0]
+    older = _worded(story, now - timedelta(hours=130), now - timedelta(hours=120))[0]
     requests = [
         PredictionRequest(
             content_text="Stop doing this in the kitchen! The secret nobody tells you: rest the "
@@ -210,7 +275,7 @@ def _examples(story: _Story) -> list[PredictionRequest]:
         counts = story.feed.truth(post.id, now)
         requests.append(
             PredictionRequest(
-                content_text=post.caption or "no caption",
+                content_text=_text_of(post),
                 creator_handle=post.handle,
                 posted_at=post.posted_at,
                 duration_seconds=post.duration_seconds,

@@ -7,17 +7,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 
 from viral_platform.cli.messages import parse, parse_instant, parse_json, read_json_lines
 from viral_platform.cli.output import Installation, JsonFlag, emit, open_installation, table
 from viral_platform.cli.run import show_step
-from viral_platform.engine.contracts import PredictionAnswer, PredictionRequest
+from viral_platform.engine.contracts import (
+    InputMode,
+    PredictionAnswer,
+    PredictionRequest,
+    SignalName,
+)
 from viral_platform.engine.errors import InputError
-from viral_platform.services.prediction import PredictionService, store_batch
+from viral_platform.engine.what_if import WhatIf, parse_change
+from viral_platform.services.prediction import open_service, store_batch
 from viral_platform.storage import analyses
-from viral_platform.storage.artifacts import ArtifactStore
+
+_SHOWN_ATTRIBUTIONS = 8
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +36,8 @@ def register(app: typer.Typer) -> None:
 def predict(
     *,
     text: Annotated[str | None, typer.Option(help="Caption or script of the post.")] = None,
+    url: Annotated[str | None, typer.Option(help="Address of a TikTok post.")] = None,
+    video: Annotated[Path | None, typer.Option(help="A video file: .mp4, .mov or .webm.")] = None,
     creator: Annotated[str | None, typer.Option(help="Handle of the creator.")] = None,
     posted_at: Annotated[
         str | None, typer.Option(help="When it is or will be posted, ISO; UTC without a zone.")
@@ -39,6 +49,16 @@ def predict(
             help='Counts measured so far: {"age_hours": 80, "views": 9000, "likes": 700, ...}.'
         ),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option(help="Add what each feature adds to the tier model's score.")
+    ] = False,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the tier model says with a change: hashtags=-2, duration=30, hour=+3, "
+            "words=-10. May be given several times."
+        ),
+    ] = None,
     batch: Annotated[
         Path | None, typer.Option(help="JSON Lines, one request of the API a line.")
     ] = None,
@@ -46,8 +66,17 @@ def predict(
     json: JsonFlag = False,
 ) -> None:
     """How far a post is likely to go, why, and what to change."""
-    if (text is None) == (batch is None):
-        raise typer.BadParameter("Give either --text or --batch.")
+    content = {
+        key: value
+        for key, value in (
+            ("content_text", text),
+            ("tiktok_url", url),
+            ("video_storage_path", None if video is None else str(video)),
+        )
+        if value is not None
+    }
+    if bool(content) == (batch is not None) or (url is not None and video is not None):
+        raise typer.BadParameter("Give --text, --url or --video, or else --batch.")
     if (batch is None) != (out is None):
         raise typer.BadParameter("--batch and --out belong together.")
     installation = open_installation()
@@ -59,10 +88,13 @@ def predict(
             human=lambda: f"{answered} answers in {out}.",
         )
         return
+    changes = [parse_change(change) for change in what_if or []]
     request = parse(
         PredictionRequest,
         {
-            "content_text": text,
+            "input_mode": _mode(content),
+            **content,
+            "explain": explain,
             "creator_handle": creator,
             "posted_at": None if posted_at is None else parse_instant(posted_at, "--posted-at"),
             "duration_seconds": duration,
@@ -70,11 +102,19 @@ def predict(
         },
         "The request",
     )
-    service = PredictionService(
-        installation.database, ArtifactStore(installation.settings.artifacts)
-    )
-    answer = service.predict(request)
+    with open_service(installation.settings, installation.database) as service:
+        if changes:
+            found = service.what_if(request, changes)
+            emit(found.model_dump(mode="json"), as_json=json, human=lambda: compared(found))
+            return
+        answer = service.predict(request)
     emit(answer.model_dump(mode="json"), as_json=json, human=lambda: explained(answer))
+
+
+def _mode(content: dict[str, str]) -> InputMode:
+    if "video_storage_path" in content:
+        return "video_upload"
+    return "tiktok_url" if "tiktok_url" in content else "text"
 
 
 def _predict_batch(installation: Installation, batch: Path, out: Path) -> int:
@@ -104,33 +144,95 @@ def _predict_batch(installation: Installation, batch: Path, out: Path) -> int:
 
 def explained(answer: PredictionAnswer) -> Group:
     """Return an answer as a person reads it: score, reasons, tips, and what is missing."""
+    signals = [
+        {"signal": name, "score": value, "weight": answer.score_weights[name]}
+        for name, value in scores_of(answer).items()
+    ]
+    factors = [
+        {"factor": f.name, "score": f.score, "because": f.rationale, "evidence": f.evidence}
+        for f in answer.factors
+    ]
+    tips = [
+        {"change": s.text, "priority": s.priority, "at most": f"+{s.max_effect:g}"}
+        for s in answer.suggestions
+    ]
+    stages = [
+        {
+            "stage": s.stage,
+            "status": s.status,
+            "ms": round(s.duration_ms, 1),
+            "cents": s.cost_cents or None,
+            "reason": s.reason,
+        }
+        for s in answer.stages
+    ]
+    attributions = [
+        {"feature": one.feature, "value": one.value, "points": one.points}
+        for one in (answer.attributions or [])[:_SHOWN_ATTRIBUTIONS]
+    ]
+    parts: list[RenderableType] = [
+        Panel("\n".join(_head(answer)), title="Prediction"),
+        table("Signals", signals, ["signal", "score", "weight"]),
+        table("Why", factors, ["factor", "score", "because", "evidence"]),
+        table("What to change", tips, ["change", "priority", "at most"])
+        if tips
+        else "[bold]What to change[/]\n  nothing that the rules can name",
+        table("Stages", stages, ["stage", "status", "ms", "cents", "reason"]),
+    ]
+    if attributions:
+        parts.append(table("What moves the model", attributions, ["feature", "value", "points"]))
+    lines = escape("\n".join(answer.warnings))
+    return Group(*parts, f"[dim]{lines}[/]")
+
+
+def scores_of(answer: PredictionAnswer) -> dict[SignalName, float | None]:
+    """Return the five signals of an answer in their fixed order."""
+    return {
+        "behavioral": answer.behavioral_score,
+        "gemini": answer.gemini_score,
+        "ml": answer.ml_score,
+        "rules": answer.rule_score,
+        "trends": answer.trend_score,
+    }
+
+
+def _head(answer: PredictionAnswer) -> list[str]:
     score = "no score" if answer.overall_score is None else f"{answer.overall_score:.0f} / 100"
     calibrated = "calibrated" if answer.is_calibrated else "not calibrated"
     simulated = " [bold red]SIMULATED DATA[/]" if answer.simulated else ""
+    degraded = " [yellow]degraded[/]" if answer.degraded else ""
     head = [
-        f"[bold]{score}[/] ({calibrated}), confidence {answer.confidence_label}{simulated}",
+        f"[bold]{score}[/] ({calibrated}), confidence {answer.confidence_label}"
+        f"{simulated}{degraded}",
         f"horizon {answer.horizon}, model {answer.model_version or 'none'}, id {answer.id}",
+        f"cost {answer.cost_cents:.4f} US cents, {answer.latency_ms:.0f} ms",
     ]
     if answer.interval is not None:
         head.append(
             f"the model's {answer.interval.level:.0%} interval of the percentile: "
             f"{answer.interval.low:.0f} to {answer.interval.high:.0f}"
         )
-    weights = {str(name): weight for name, weight in answer.score_weights.items()}
-    signals = [
-        {"signal": name, "score": value, "weight": weights[name]}
-        for name, value in (
-            ("ml", answer.ml_score),
-            ("rules", answer.rule_score),
-            ("trends", answer.trend_score),
-        )
+    return head
+
+
+def compared(found: WhatIf) -> Group:
+    """Return what the model says before and after a change, with its own doubt."""
+    rows = [
+        {
+            "post": name,
+            "model score": result.ml_score,
+            "from": None if result.interval is None else result.interval.low,
+            "to": None if result.interval is None else result.interval.high,
+        }
+        for name, result in (("as it is", found.before), (f"with {found.changes}", found.after))
     ]
-    factors = [{"factor": f.name, "score": f.score, "because": f.rationale} for f in answer.factors]
-    tips = [f"  {number}. {s.text}" for number, s in enumerate(answer.suggestions, start=1)]
+    if found.difference is None:
+        verdict = found.before.withheld_reason or "The model gives no score here."
+    elif found.is_within_uncertainty:
+        verdict = f"{found.difference:+g} points: less than the model can tell apart."
+    else:
+        verdict = f"{found.difference:+g} points: outside the interval of the post as it is."
+    version = found.before.model_version
     return Group(
-        Panel("\n".join(head), title="Prediction"),
-        table("Signals", signals, ["signal", "score", "weight"]),
-        table("Why", factors, ["factor", "score", "because"]),
-        "[bold]What to change[/]\n" + ("\n".join(tips) or "  nothing that the rules can name"),
-        "[dim]" + "\n".join(answer.warnings) + "[/]",
+        table(f"Tier model {version}", rows, ["post", "model score", "from", "to"]), verdict
     )

@@ -7,7 +7,7 @@ come from the environment of the process, as everywhere.
 import dagster as dg
 from pydantic import PrivateAttr
 
-from viral_platform.services.prediction import PredictionService
+from viral_platform.services.prediction import PredictionService, open_service
 from viral_platform.settings import load_settings
 from viral_platform.storage.artifacts import ArtifactStore
 from viral_platform.storage.database import Database, open_database
@@ -49,10 +49,11 @@ class PredictionResource(dg.ConfigurableResource[PredictionService]):
         """Open the database; the model is loaded at the first answer."""
         settings = load_settings()
         self._database = open_database(settings)
-        self._service = PredictionService(self._database, ArtifactStore(settings.artifacts))
+        self._service = open_service(settings, self._database)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Close the database's connections."""
+        """Close the connections to providers and to the database."""
+        self._service.close()
         self._database.close()
 
     def get(self) -> PredictionService:

@@ -108,7 +108,7 @@ FailureReason = Literal[
     "rate_limited",  # 429
     "unauthorized",  # 401, 403
     "out_of_credit",  # 402
-    "unknown_model",  # 404
+    "not_found",  # 404: no such model, actor or run
     "bad_request",  # another 4xx: a fault of ours
     "refused",  # a safety filter stopped the prompt or the answer
     "truncated",  # the answer was cut at its token limit

@@ -316,10 +316,12 @@ def _scored(
             *([] if reasoning is None else reasoning.warnings),
             *([] if analysis is None else analysis.notes),
             *warnings(signals, ml.withheld_reason),
+            *_shortcomings(stages, inputs),
             *_doubts(overall, stages, ml),
         ],
         reasoning=_reasoning(signals, used, heard.trends, ml),
         stages=stages.records,
+        stale=inputs.stale,
     )
 
 
@@ -349,6 +351,16 @@ def _calibrated(
     if found.model_version != ml.model_version:
         raise Absent("it was fitted on scores of another model")
     return round_half_up(100 * float(found.fit.apply([raw / 100])[0]), 2)
+
+
+def _shortcomings(stages: StageRecorder, inputs: Inputs) -> list[str]:
+    """Return what the signals rest on that they should not."""
+    lines = []
+    if stages.status("rule_judge") == "failed":
+        lines.append("No judge answered; the rule score rests on the rules that patterns decide.")
+    if inputs.stale:
+        lines.append(f"Not read anew: {', '.join(inputs.stale)}; they are of an earlier reading.")
+    return lines
 
 
 def _doubts(score: float | None, stages: StageRecorder, ml: MlResult) -> list[str]:

@@ -15,8 +15,6 @@ from viral_platform.engine.contracts import (
     ConfidenceLabel,
     CreatorFacts,
     Factor,
-    Horizon,
-    InputMode,
     MlResult,
     PredictionRequest,
     Rule,
@@ -53,14 +51,18 @@ class Deadlines:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What requests share. `None` is absent; `failures` says why a load broke."""
+    """What requests share. `None` is absent; `failures` says why a load broke.
+
+    `calibrations` are by input mode and horizon; `stale` names what is of an earlier reading.
+    """
 
     rules: list[Rule] | None = None
     trends: TrendTable | None = None
     model: TierModel | None = None
-    calibrations: Mapping[tuple[InputMode, Horizon], Calibration] = field(default_factory=dict)
+    calibrations: Mapping[tuple[str, str], Calibration] = field(default_factory=dict)
     baseline: PlatformBaseline = field(default_factory=PlatformBaseline)
     failures: Mapping[str, str] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,12 @@ class Prediction:
     warnings: list[str]
     reasoning: str
     stages: list[StageRecord]
+    stale: tuple[str, ...] = ()
 
     @property
     def degraded(self) -> bool:
-        """Whether a stage broke."""
-        return any(stage.status == "failed" for stage in self.stages)
+        """Whether a stage broke, or rests on what could not be read anew."""
+        return bool(self.stale) or any(stage.status == "failed" for stage in self.stages)
 
     @property
     def is_calibrated(self) -> bool:

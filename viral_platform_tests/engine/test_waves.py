@@ -243,6 +243,7 @@ def test_a_judge_that_fails_leaves_the_rules_to_their_patterns() -> None:
     assert found.rules.not_evaluated == ["loop"]
     assert found.signals.rules == 100
     assert stage(found, "rule_judge").reason == "timeout"
+    assert any("No judge answered" in line for line in found.warnings)
     assert stage(found, "rules").status == "ok"
 
 

@@ -225,7 +225,7 @@ def test_a_start_is_tried_three_times_and_each_counts_for_the_breaker(bench: Ben
         (401, "unauthorized", 1),
         (402, "out_of_credit", 1),
         (403, "unauthorized", 1),
-        (404, "unknown_model", 1),
+        (404, "not_found", 1),
         (302, "unavailable", 1),
     ],
 )
@@ -295,7 +295,7 @@ def test_reads_are_tried_again_without_another_run(
         ("run", Fault.RESET, "unreachable", CEILING),
         ("run", Fault.GARBAGE, "not_json", CEILING),
         ("run", Fault.SCHEMA_DRIFT, "schema", CEILING),
-        ("run", Fault.NOT_FOUND, "unknown_model", CEILING),
+        ("run", Fault.NOT_FOUND, "not_found", CEILING),
         ("items", Fault.SERVER_ERROR, "unavailable", COST),
         ("items", Fault.GARBAGE, "not_json", COST),
     ],

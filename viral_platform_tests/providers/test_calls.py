@@ -61,7 +61,7 @@ FAULTS: list[tuple[Fault, dict[str, Any], str, str]] = [
     (Fault.UNAUTHORIZED, {}, "unauthorized", "free"),
     (Fault.UNAUTHORIZED, {"status": 403}, "unauthorized", "free"),
     (Fault.OUT_OF_CREDIT, {}, "out_of_credit", "free"),
-    (Fault.NOT_FOUND, {}, "unknown_model", "free"),
+    (Fault.NOT_FOUND, {}, "not_found", "free"),
     (Fault.GARBAGE, {}, "not_json", "estimate"),
     (Fault.TRUNCATED_JSON, {}, "not_json", "used"),
     (Fault.TRUNCATED_JSON, {"finish": True}, "truncated", "used"),
@@ -353,7 +353,7 @@ def test_the_rows_of_the_database_sum_up_to_what_the_meter_says(
 
 
 @pytest.mark.parametrize("method", EITHER, ids=str)
-def test_an_unknown_model_is_refused_at_start_up_and_names_the_setting(method: Method) -> None:
+def test_an_not_found_is_refused_at_start_up_and_names_the_setting(method: Method) -> None:
     desk = Desk("http://127.0.0.1:9", gemini_model="gemini-0", deepseek_model="deepseek-0")
     with pytest.raises(ConfigurationError, match=f"{method.provider.upper()}_MODEL"):
         desk.ask(method)

@@ -93,13 +93,13 @@ def test_a_retired_name_means_the_current_model_and_is_logged_once(stand_in: Sta
     assert resolve_model("deepseek-v4-flash") == "deepseek-v4-flash"
 
 
-def test_a_bad_request_that_names_the_model_is_an_unknown_model(
+def test_a_bad_request_that_names_the_model_is_an_not_found(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("viral_platform.sandbox.stand_ins.deepseek.MODELS", frozenset())
     with pytest.raises(ProviderError) as caught:
         Desk(stand_in.base_url).ask(DEEPSEEK_REASON)
-    assert caught.value.reason == "unknown_model"
+    assert caught.value.reason == "not_found"
     assert stand_in.calls("deepseek")[0].body["model"] == "deepseek-flash"
 
 

@@ -193,7 +193,7 @@ def test_gemini_errors_are_those_of_the_library(
     assert ask(gemini).text
 
 
-def test_gemini_refuses_unknown_models_bad_keys_and_unknown_files(
+def test_gemini_refuses_not_founds_bad_keys_and_unknown_files(
     gemini: genai.Client, stand_in: StandIn
 ) -> None:
     with pytest.raises(errors.ClientError, match="NOT_FOUND"):

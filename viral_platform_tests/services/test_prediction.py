@@ -11,14 +11,15 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, make_url, select
+from sqlalchemy import event, func, make_url, select
 
 from viral_platform.engine.calibration import PlattFit
 from viral_platform.engine.contracts import MeasuredSnapshot, PredictionAnswer, PredictionRequest
-from viral_platform.engine.errors import DatabaseUnavailableError
+from viral_platform.engine.errors import DatabaseUnavailableError, RefusedRequestError
 from viral_platform.services import training
-from viral_platform.services.prediction import RELOAD_SECONDS, PredictionService
+from viral_platform.services.prediction import PredictionService, store_batch
 from viral_platform.services.rules import sync_rule_library
+from viral_platform.services.shared_inputs import RELOAD_SECONDS, RETRY_SECONDS
 from viral_platform.storage import calibration
 from viral_platform.storage.analyses import get_answer
 from viral_platform.storage.artifacts import ArtifactStore
@@ -32,7 +33,10 @@ REQUEST = PredictionRequest(
     posted_at=datetime(2026, 3, 1, tzinfo=UTC),
     snapshot=SNAPSHOT,
 )
-SIGNALS = {"creator", "rules", "trends", "ml", "calibration"}
+SPOKEN = {"gemini", "deepseek", "rule_judge"}
+SIGNALS = {"creator", "rules", "trends", "ml", "calibration"} | SPOKEN
+
+POST = "https://www.tiktok.com/@a/video/7301234567890123456"
 
 _MARTS = """
 create schema marts;
@@ -308,12 +312,12 @@ def test_a_new_champion_is_seen_without_a_refresh_after_a_short_while(
 @pytest.mark.parametrize(
     "field",
     [
-        {"content_text": "calm\x00river"},
+        {"content_text": "a calm\x00river"},
         {"creator_handle": "some\x00creator"},
         {"niche": "\x00"},
         {"society_id": "a\x00"},
         {"hashtags": ["hue\x00", "\x00"]},
-        {"input_mode": "tiktok_url", "tiktok_url": "https://www.tiktok.com/\x00"},
+        {"input_mode": "tiktok_url", "tiktok_url": f"{POST}\x00"},
     ],
     ids=["caption", "handle", "niche", "society", "hashtags", "address"],
 )
@@ -321,7 +325,7 @@ def test_a_nul_in_a_text_does_not_break_the_answer(
     service: PredictionService, field: dict[str, object]
 ) -> None:
     """Only captions were cleaned: PostgreSQL refused the answer to any other field with a NUL."""
-    request = PredictionRequest.model_validate({"content_text": "calm", **field})
+    request = PredictionRequest.model_validate({"content_text": "a calm river", **field})
     assert not service.predict(request).degraded
 
 
@@ -335,10 +339,96 @@ def test_answers_to_many_callers_at_once_are_all_stored(
         assert stored.scalar_one() == len({answer.id for answer in answers}) == 24
 
 
-def test_an_answer_that_cannot_be_stored_is_an_error_of_the_outside(tmp_path: Path) -> None:
+def test_without_a_database_the_answer_still_comes_and_says_what_it_lacks(tmp_path: Path) -> None:
     nowhere = Database(make_url("postgresql://viral@127.0.0.1:1/viral"))
-    with pytest.raises(DatabaseUnavailableError, match="does not answer"):
-        PredictionService(nowhere, ArtifactStore(tmp_path)).predict(REQUEST)
+    with PredictionService(nowhere, ArtifactStore(tmp_path)) as service:
+        answer = service.predict(REQUEST)
+    assert answer.degraded
+    assert not answer.stored
+    assert any("could not be stored" in line for line in answer.warnings)
+    failed = {name for name, status in statuses(answer).items() if status == "failed"}
+    assert failed == {"rules", "trends", "creator", "ml", "calibration", "store"}
+    with pytest.raises(DatabaseUnavailableError):
+        service.predict_batch("batch-1")
+
+
+def test_when_the_database_goes_away_what_was_read_before_still_serves(
+    promoted: Installation,
+) -> None:
+    sync_rule_library(promoted.database)
+    now = [0.0]
+    service = PredictionService(promoted.database, promoted.artifacts, clock=lambda: now[0])
+    before = service.predict(REQUEST)
+    execute(promoted.database, "alter table app.rule_library rename to no_rules")
+    execute(promoted.database, "alter table app.model_versions rename to no_models")
+    now[0] = RELOAD_SECONDS + 1
+    answer = service.predict(REQUEST)
+    assert answer.raw_score == before.raw_score
+    assert answer.degraded
+    assert any("Not read anew: rules, model" in line for line in answer.warnings)
+    execute(promoted.database, "alter table app.no_rules rename to rule_library")
+    execute(promoted.database, "alter table app.no_models rename to model_versions")
+    now[0] += RETRY_SECONDS + 0.1
+    assert not service.predict(REQUEST).degraded
+
+
+def test_a_batch_stops_at_an_answer_that_could_not_be_stored(
+    database: Database, service: PredictionService
+) -> None:
+    batch_id = store_batch(database, [REQUEST])
+    execute(database, "alter table app.analysis_results rename column answer to reply")
+    with pytest.raises(DatabaseUnavailableError, match=f"Answer 1 of batch {batch_id}"):
+        service.predict_batch(batch_id)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        pytest.param("too short", "text_too_short", id="9-characters"),
+        pytest.param(f"{' ' * 20}too short\n", "text_too_short", id="blanks-do-not-count"),
+        pytest.param("a" * 91 + "bcdefghi", "text_repeats", id="91-of-99"),
+        pytest.param("😀" * 20, "text_repeats", id="emoji"),
+    ],
+)
+def test_a_text_that_says_nothing_is_refused_with_its_code(
+    database: Database, service: PredictionService, text: str, code: str
+) -> None:
+    with pytest.raises(RefusedRequestError) as refused:
+        service.predict(PredictionRequest(content_text=text))
+    assert refused.value.code == code
+    with database.engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(analysis_results)).scalar() == 0
+
+
+@pytest.mark.parametrize("text", ["ten chars!", "a" * 90 + "bcdefghijk", "日本の川はとても静か"])
+def test_a_text_at_the_border_is_answered(service: PredictionService, text: str) -> None:
+    assert service.predict(PredictionRequest(content_text=text)).stored
+
+
+def test_a_request_reads_the_creator_once_and_nothing_else_anew(
+    promoted: Installation, with_model: PredictionService
+) -> None:
+    """What all requests share is read once in a while; one request reads nothing twice."""
+    sync_rule_library(promoted.database)
+    execute(promoted.database, _MARTS)
+    with_model.predict(REQUEST)
+    statements: list[str] = []
+
+    def note(*arguments: object) -> None:
+        statements.append(str(arguments[2]).split()[0].lower())
+
+    event.listen(promoted.database.engine, "before_cursor_execute", note)
+    with_model.predict(REQUEST)
+    event.remove(promoted.database.engine, "before_cursor_execute", note)
+    assert statements == ["select", "insert"]
+
+
+def test_a_service_can_be_closed_twice_and_not_be_used_at_all(
+    database: Database, artifacts: ArtifactStore
+) -> None:
+    service = PredictionService(database, artifacts)
+    service.close()
+    service.close()
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +450,7 @@ START = datetime(2000, 1, 1, tzinfo=UTC)
 @given(
     asked=st.builds(
         PredictionRequest,
-        content_text=st.text(min_size=1, max_size=60),
+        content_text=st.text(max_size=60).map(lambda text: f"a calm river {text}"),
         creator_handle=st.none() | st.text(max_size=20),
         niche=st.none() | st.text(max_size=20),
         hashtags=st.none() | st.lists(st.text(max_size=10), max_size=4),
