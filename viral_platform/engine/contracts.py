@@ -163,9 +163,9 @@ class ContentPayload:
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """What is known of a post before it is published."""
+    """What is known of a post before it is published. `caption` is None when it is unknown."""
 
-    caption: str
+    caption: str | None
     hashtags: tuple[str, ...]
     duration_seconds: float | None = None
     posted_at: datetime | None = None

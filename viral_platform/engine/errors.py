@@ -81,7 +81,7 @@ class RefusedRequestError(InputError):
         self.code = code
         self.problem = problem
         self.fix = fix
-        super().__init__(f"{problem} {fix}")
+        super().__init__(f"{code}: {problem} {fix}")
 
 
 class GateRefusedError(ViralPlatformError):

@@ -85,11 +85,7 @@ def _published(video: VideoFacts, creator: CreatorFacts) -> list[float]:
         hour = (posted.hour + posted.minute / 60) / 24 * 2 * math.pi
         weekday = float(posted.weekday())
     return [
-        float(len(video.caption)),
-        float(len(video.caption.split())),
-        float("?" in video.caption),
-        float(len(video.hashtags)),
-        float(sum(tag in SATURATED_TAGS for tag in video.hashtags)),
+        *_written(video),
         _number(video.duration_seconds),
         math.sin(hour),
         math.cos(hour),
@@ -99,6 +95,18 @@ def _published(video: VideoFacts, creator: CreatorFacts) -> list[float]:
         _log(creator.median_engagement),
         _log(creator.median_views),
         float(creator.n_posts),
+    ]
+
+
+def _written(video: VideoFacts) -> list[float]:
+    if video.caption is None:
+        return [math.nan] * 5
+    return [
+        float(len(video.caption)),
+        float(len(video.caption.split())),
+        float("?" in video.caption),
+        float(len(video.hashtags)),
+        float(sum(tag in SATURATED_TAGS for tag in video.hashtags)),
     ]
 
 

@@ -31,7 +31,6 @@ from viral_platform.engine.contracts import (
     MlResult,
     PredictionRequest,
     RuleResult,
-    SignalName,
     TrendResult,
     VideoFacts,
 )
@@ -41,6 +40,7 @@ from viral_platform.engine.features import feature_vector, horizon_of, named
 from viral_platform.engine.normalize import normalize
 from viral_platform.engine.prediction import Deadlines, Inputs, Prediction, Sources
 from viral_platform.engine.reasons import build_factors, build_suggestions
+from viral_platform.engine.remarks import doubts, shortcomings, told
 from viral_platform.engine.replies import DeepSeekReasoning, GeminiAnalysis, RuleVerdict
 from viral_platform.engine.rules import score_rules, semantic_rules
 from viral_platform.engine.spend import Meter, RequestSpend
@@ -264,14 +264,19 @@ def _scored(
     stages: StageRecorder,
 ) -> Prediction:
     horizon = horizon_of(request.snapshot)
-    vector = feature_vector(
-        video_facts(heard.payload), heard.creator or CreatorFacts(), request.snapshot
-    )
+    facts = video_facts(heard.payload)
+    vector = feature_vector(facts, heard.creator or CreatorFacts(), request.snapshot)
+
+    def modelled() -> MlResult:
+        model = _present(inputs.model, "model", inputs, "no model was promoted yet")
+        known = (facts.caption, facts.duration_seconds, facts.posted_at, heard.creator)
+        if request.snapshot is None and all(fact is None for fact in known):
+            raise Absent("nothing is known of the post")
+        return model.predict(vector, horizon)
+
     ml = stages.run(
         "ml",
-        lambda: _present(inputs.model, "model", inputs, "no model was promoted yet").predict(
-            vector, horizon
-        ),
+        modelled,
         MlResult(
             horizon=horizon,
             ml_score=None,
@@ -316,19 +321,23 @@ def _scored(
             *([] if reasoning is None else reasoning.warnings),
             *([] if analysis is None else analysis.notes),
             *warnings(signals, ml.withheld_reason),
-            *_shortcomings(stages, inputs),
-            *_doubts(overall, stages, ml),
+            *shortcomings(stages, inputs),
+            *doubts(overall, stages, ml),
         ],
-        reasoning=_reasoning(signals, used, heard.trends, ml),
+        reasoning=told(signals, used, heard.trends, ml),
         stages=stages.records,
         stale=inputs.stale,
     )
 
 
 def video_facts(payload: ContentPayload) -> VideoFacts:
-    """Return what the feature builder takes of a normalised request."""
+    """Return what the feature builder takes of a normalised request.
+
+    Without a text the caption of a post that is out there is unknown, not empty.
+    """
+    is_unknown = payload.input_mode == "tiktok_url" and not payload.content_text
     return VideoFacts(
-        caption=payload.content_text,
+        caption=None if is_unknown else payload.content_text,
         hashtags=payload.hashtags,
         duration_seconds=payload.duration_seconds,
         posted_at=payload.posted_at,
@@ -351,49 +360,3 @@ def _calibrated(
     if found.model_version != ml.model_version:
         raise Absent("it was fitted on scores of another model")
     return round_half_up(100 * float(found.fit.apply([raw / 100])[0]), 2)
-
-
-def _shortcomings(stages: StageRecorder, inputs: Inputs) -> list[str]:
-    """Return what the signals rest on that they should not."""
-    lines = []
-    if stages.status("rule_judge") == "failed":
-        lines.append("No judge answered; the rule score rests on the rules that patterns decide.")
-    if inputs.stale:
-        lines.append(f"Not read anew: {', '.join(inputs.stale)}; they are of an earlier reading.")
-    return lines
-
-
-def _doubts(score: float | None, stages: StageRecorder, ml: MlResult) -> list[str]:
-    """Return why the score is not, or hardly, the percentile that it estimates."""
-    if score is None:
-        return []
-    lines = []
-    calibration = stages.records[-1]
-    if calibration.status != "ok":
-        lines.append(
-            "Not calibrated: the score is a weighted sum of signals and no percentile yet"
-            f" ({calibration.reason})."
-        )
-    if ml.interval is not None and not ml.interval.low <= score <= ml.interval.high:
-        lines.append(
-            f"The score lies outside the tier model's own {ml.interval.level:.0%} interval, "
-            f"{ml.interval.low:.0f} to {ml.interval.high:.0f}: the other signals pull it away."
-        )
-    return lines
-
-
-def _reasoning(
-    signals: Signals, used: dict[SignalName, float], trends: TrendResult, ml: MlResult
-) -> str:
-    """Return one sentence per present signal: its score, its weight, what it looked at."""
-    says = {
-        "behavioral": f"{signals.behavioral_source} expects viewers to behave so",
-        "gemini": "the quality of the content by five factors",
-        "rules": f"{signals.matched_rules} writing rules hold",
-        "trends": trends.trend_context,
-        "ml": f"the tier model looks at horizon {ml.horizon}",
-    }
-    return " ".join(
-        f"{name} {score:.0f} of 100 at weight {used[name]:.2f}: {says[name].rstrip('.')}."
-        for name, score in signals.scores().items()
-    )

@@ -93,7 +93,7 @@ def changed(facts: VideoFacts, change: Change) -> VideoFacts:
         added = [_ADDED_TAG.format(n) for n in range(count - len(facts.hashtags))]
         return replace(facts, hashtags=(*facts.hashtags[:count], *added))
     if change.name == "words":
-        words = facts.caption.split()
+        words = (facts.caption or "").split()
         count = _counted(len(words), change)
         added = [_ADDED_WORD] * (count - len(words))
         return replace(facts, caption=" ".join([*words[:count], *added]))

@@ -179,7 +179,7 @@ def check_parity(
     compared, different = 0, []
     for facts in row_facts(load_histories(database).videos)[:: max(1, len(rows) // sample)]:
         vector = stored.get((facts.history.video_id, facts.horizon))
-        if vector is None or utf16_length(facts.history.video.caption) > MAX_CONTENT_UNITS:
+        if vector is None or utf16_length(facts.history.video.caption or "") > MAX_CONTENT_UNITS:
             continue
         compared += 1
         served = feature_vector(

@@ -217,3 +217,14 @@ def test_every_valid_request_has_a_vector_without_infinities(
 def test_a_request_that_no_vector_can_hold_is_refused(field: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(field))):
         PredictionRequest.model_validate({"content_text": "calm", **field})
+
+
+def test_what_stands_in_an_unknown_caption_is_unknown() -> None:
+    unknown = feature_vector(VideoFacts(caption=None, hashtags=()), CreatorFacts(), None)
+    empty = feature_vector(VideoFacts(caption="", hashtags=()), CreatorFacts(), None)
+    written = [name for name in FEATURE_NAMES if name.startswith(("caption", "has_", "hashtag"))]
+    written.append("generic_hashtag_count")
+    for name in written:
+        position = FEATURE_NAMES.index(name)
+        assert np.isnan(unknown[position])
+        assert empty[position] == 0

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from viral_platform.engine import pipeline
 from viral_platform.engine.contracts import (
+    HORIZONS,
     ContentPayload,
     CreatorFacts,
     PredictionRequest,
@@ -28,6 +29,7 @@ from viral_platform.engine.prediction import Deadlines, Inputs, Prediction, Sour
 from viral_platform.engine.replies import DeepSeekReasoning, GeminiAnalysis, RuleVerdict
 from viral_platform.engine.spend import Meter, RequestSpend
 from viral_platform.engine.tasks import Answered, Briefing, VideoFile
+from viral_platform.engine.tier_model import TierModel
 
 from .spoken import analysis, reasoning
 
@@ -405,3 +407,15 @@ def test_models_that_obey_a_caption_stay_within_their_share(caption: str) -> Non
         lambda score: predicted(Analyst(score), Behavior(score, verdict=5), request=request),
     )
     assert 55 <= high - low <= 61
+
+
+def test_of_a_post_that_could_not_be_read_nothing_is_said(model: TierModel) -> None:
+    """Its caption is unknown; an empty one would be a fact."""
+    served = replace(model, version="tier-1", served=dict.fromkeys(HORIZONS, True))
+    inputs = replace(INPUTS, model=served)
+    request = PredictionRequest(input_mode="tiktok_url", tiktok_url="https://tiktok.com/t/abcdef")
+    found = predicted(None, None, inputs=inputs, request=request, creator=None)
+    assert found.overall_score is None
+    assert stage(found, "ml").reason == "nothing is known of the post"
+    known_length = request.model_copy(update={"duration_seconds": 20})
+    assert predicted(None, None, inputs=inputs, request=known_length, creator=None).ml.ml_score
