@@ -12,18 +12,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from viral_platform.engine.contracts import MeasuredSnapshot, PredictionRequest
 from viral_platform.engine.errors import ProviderError, RefusedRequestError
 from viral_platform.engine.spend import Meter
 from viral_platform.engine.tasks import VideoFile
 from viral_platform.engine.text import utf16_length
-from viral_platform.providers.apify import ApifyClient
 from viral_platform.providers.links import LinkResolver, parse_link
 from viral_platform.providers.video import probe_video
 from viral_platform.services.ingestion.pipeline import ItemParser
 from viral_platform.services.providers import Providers
+
+if TYPE_CHECKING:
+    from viral_platform.providers.apify import ApifyClient
 
 MIN_TEXT_CHARACTERS = 10
 MAX_SHARE_OF_ONE_CHARACTER = 0.9

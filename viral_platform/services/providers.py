@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from viral_platform.engine.prediction import Deadlines
 from viral_platform.engine.tasks import BehaviorAnalyst, ContentAnalyst
-from viral_platform.providers.apify import ApifyClient
 from viral_platform.providers.benchmarks import load_benchmarks
 from viral_platform.providers.breaker import CircuitBreaker
 from viral_platform.providers.budget import Budget
 from viral_platform.providers.calls import Patience
-from viral_platform.providers.deepseek import DeepSeekClient
-from viral_platform.providers.gemini import GeminiClient
 from viral_platform.providers.pricing import Pricing
 from viral_platform.settings import Settings
 from viral_platform.storage.costs import CostLedger
 from viral_platform.storage.database import Database
+
+if TYPE_CHECKING:
+    from viral_platform.providers.apify import ApifyClient
+    from viral_platform.providers.deepseek import DeepSeekClient
+    from viral_platform.providers.gemini import GeminiClient
 
 _MICRODOLLARS_PER_CENT = 10_000
 # By so much earlier than its stage a client gives up.
@@ -84,7 +86,10 @@ def open_providers(settings: Settings, database: Database) -> Providers:
         deadline_seconds=settings.prediction_deadline_seconds,
     )
     benchmarks = load_benchmarks(settings.calibration_baseline_file)
+    # The clients' libraries take 0.7 s to import, which an answer without keys does not need.
     if settings.gemini_api_key is not None:
+        from viral_platform.providers.gemini import GeminiClient
+
         breaker = CircuitBreaker("gemini")
         gemini = GeminiClient(
             api_key=settings.gemini_api_key.get_secret_value(),
@@ -100,6 +105,8 @@ def open_providers(settings: Settings, database: Database) -> Providers:
         providers.breakers.append(breaker)
         providers.clients.append(gemini)
     if settings.deepseek_api_key is not None:
+        from viral_platform.providers.deepseek import DeepSeekClient
+
         breaker = CircuitBreaker("deepseek")
         deepseek = DeepSeekClient(
             api_key=settings.deepseek_api_key.get_secret_value(),
@@ -115,6 +122,8 @@ def open_providers(settings: Settings, database: Database) -> Providers:
         providers.breakers.append(breaker)
         providers.clients.append(deepseek)
     if settings.apify_token is not None:
+        from viral_platform.providers.apify import ApifyClient
+
         breaker = CircuitBreaker("apify")
         apify = ApifyClient(
             token=settings.apify_token.get_secret_value(),

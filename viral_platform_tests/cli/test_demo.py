@@ -51,7 +51,7 @@ def _run(home: Path, *words: str, code: int = 0) -> Any:
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Installation]:
     home = Path(tempfile.mkdtemp(prefix="viral-demo-"))
-    yield Installation(home, _run(home, "demo"))
+    yield Installation(home, _run(home, "demo", "--sandbox"))
     embedded.stop_server(home)
     shutil.rmtree(home, ignore_errors=True)
 
@@ -90,15 +90,34 @@ def test_its_three_answers_cover_the_horizons_and_are_labelled_simulated(
     answers = demo.summary["answers"]
     assert [a["horizon"] for a in answers] == ["pre_publication", "early", "settled"]
     assert all(a["simulated"] and not a["degraded"] for a in answers)
-    assert [a["is_calibrated"] for a in answers] == [True, False, False]
     before, _, settled = answers
     assert before["tier_probabilities"] is None
     assert before["interval"] is not None
     assert sum(settled["tier_probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    for answer in answers:
-        assert {"behavioral_score", "gemini_score"} <= {k for k, v in answer.items() if v is None}
-        assert sum(answer["score_weights"].values()) == pytest.approx(1)
-        assert answer["factors"]
+
+
+def test_in_the_sandbox_its_answers_have_all_five_signals_with_records_and_costs(
+    demo: Installation,
+) -> None:
+    signals = ("behavioral_score", "gemini_score", "ml_score", "rule_score", "trend_score")
+    for answer in demo.summary["answers"]:
+        assert all(answer[name] is not None for name in signals)
+        assert answer["score_weights"]["behavioral"] == 0.35
+        assert all(factor["evidence"] for factor in answer["factors"])
+        assert answer["suggestions"]
+        stages = {stage["stage"]: stage for stage in answer["stages"]}
+        assert {"gemini", "rule_judge", "deepseek"} <= stages.keys()
+        assert sum(stage["cost_cents"] for stage in stages.values()) == pytest.approx(
+            answer["cost_cents"]
+        )
+    spent = demo.viral("costs", "--days", "2")
+    assert {(row["provider"], row["model"]) for row in spent} == {
+        ("gemini", "gemini-2.5-flash"),
+        ("deepseek", "deepseek-flash"),
+    }
+    assert sum(float(row["total_cost_cents"]) for row in spent) == pytest.approx(
+        sum(answer["cost_cents"] for answer in demo.summary["answers"])
+    )
 
 
 def test_trends_name_their_window_and_come_from_snapshots(demo: Installation) -> None:
@@ -113,8 +132,39 @@ def test_a_single_prediction_answers_with_id_and_reasons(demo: Installation) -> 
     answer = demo.viral("predict", "--text", "Stop! The secret nobody tells you? Save this #fyp")
     assert answer["id"]
     assert 0 <= answer["overall_score"] <= 100
+    assert answer["is_calibrated"]
     assert answer["matched_rules"]
     assert answer["suggestions"]
+    assert answer["gemini_score"] is None
+
+
+def test_a_change_is_answered_by_the_served_model(demo: Installation) -> None:
+    text = ("--text", "Is this the calmest river of all?", "--duration", "30")
+    found = demo.viral("predict", *text, "--what-if", "hashtags=+2", "--what-if", "duration=-10")
+    assert found["changes"] == "hashtags=+2, duration=-10"
+    assert found["before"]["interval"] is not None
+    assert found["difference"] is not None
+    assert "as in hashtags=-2" in demo.viral("predict", *text, "--what-if", "views=3", code=3)
+
+
+def test_what_moves_the_model_is_told_on_request(demo: Installation) -> None:
+    answer = demo.viral("predict", "--text", "Is this the calmest river of all?", "--explain")
+    assert answer["attributions"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--text", "short"), "text_too_short"),
+        (("--url", "http://www.tiktok.com/@a/video/7301234567890123456"), "url_not_https"),
+        (("--url", "https://tiktok.com.example/@a/video/7301234567890123456"), "url_host"),
+        (("--video", "none.mp4"), "video_missing"),
+    ],
+)
+def test_a_content_that_breaks_a_rule_is_refused_with_its_code(
+    demo: Installation, words: tuple[str, ...], code: str
+) -> None:
+    assert f"{code}: " in demo.viral("predict", *words, code=3)
 
 
 def test_a_batch_is_answered_line_by_line(demo: Installation, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from viral_platform.engine.contracts import PredictionAnswer, PredictionRequest, StageRecord
 from viral_platform.observability.logging import configure_logging
@@ -100,6 +100,23 @@ def test_an_answer_has_all_five_signals_with_reasons_and_costs(
     assert answer.cost_cents > 0
     assert answer.cost_cents == pytest.approx(sum(one.cost_cents for one in answer.stages))
     assert booked(ready.database, answer.id) == round(answer.cost_cents * 10_000)
+
+
+def test_one_answer_reads_nothing_twice(ready: Installation, service: PredictionService) -> None:
+    """Beside the ledger, which every paid call asks and settles."""
+    service.predict(REQUEST)
+    statements: list[str] = []
+
+    def note(*arguments: object) -> None:
+        statements.append(" ".join(str(arguments[2]).split()))
+
+    event.listen(ready.database.engine, "before_cursor_execute", note)
+    service.predict(REQUEST)
+    event.remove(ready.database.engine, "before_cursor_execute", note)
+    ledger = [one for one in statements if "cost_events" in one or "advisory" in one]
+    others = [one for one in statements if one not in ledger]
+    assert sorted(one.split()[0].lower() for one in others) == ["insert", "select"]
+    assert len([one for one in ledger if one.lower().startswith("update")]) == len(SPOKEN)
 
 
 def test_explained_answers_say_what_moves_the_model(service: PredictionService) -> None:
