@@ -145,7 +145,10 @@ def _is_url(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ContentPayload:
-    """The normalised request. `hashtags` are lower case, without '#', unique, in order."""
+    """The normalised request. `hashtags` are lower case, without '#', unique, in order.
+
+    `content_text` is empty also when it is unknown; `is_text_known` tells.
+    """
 
     content_text: str
     content_type: ContentType
@@ -159,6 +162,7 @@ class ContentPayload:
     society_id: str | None
     posted_at: datetime | None
     sound_is_original: bool | None = None
+    is_text_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,4 +126,5 @@ def normalize(request: PredictionRequest) -> ContentPayload:
         society_id=request.society_id,
         posted_at=request.posted_at,
         sound_is_original=request.sound_is_original,
+        is_text_known=request.content_text is not None,
     )

@@ -331,13 +331,9 @@ def _scored(
 
 
 def video_facts(payload: ContentPayload) -> VideoFacts:
-    """Return what the feature builder takes of a normalised request.
-
-    Without a text the caption of a post that is out there is unknown, not empty.
-    """
-    is_unknown = payload.input_mode == "tiktok_url" and not payload.content_text
+    """Return what the feature builder takes of a normalised request."""
     return VideoFacts(
-        caption=None if is_unknown else payload.content_text,
+        caption=payload.content_text if payload.is_text_known else None,
         hashtags=payload.hashtags,
         duration_seconds=payload.duration_seconds,
         posted_at=payload.posted_at,

@@ -122,7 +122,7 @@ async def _read_post(
         raise ProviderError("apify", "schema", f"the item of the post is not usable: {problem}")
     row = {name: column[0] for name, column in batch.columns.items()}
     known = {
-        "content_text": row["caption"] or None,
+        "content_text": row["caption"],
         "creator_handle": row["author_handle"],
         "posted_at": row["posted_at"],
         "duration_seconds": row["duration_seconds"],
