@@ -139,7 +139,7 @@ def _shared(names: Sequence[SignalName], units: int) -> dict[SignalName, int]:
     total = sum(BASE_WEIGHTS[name] for name in names)
     parts = {name: divmod(units * BASE_WEIGHTS[name], total) for name in names}
     shares = {name: whole for name, (whole, _) in parts.items()}
-    left_over = units - sum(shares.values()) if names else 0
+    left_over = units - sum(shares.values())
     for name in sorted(parts, key=lambda name: -parts[name][1])[:left_over]:
         shares[name] += 1
     return shares

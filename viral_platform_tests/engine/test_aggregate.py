@@ -120,6 +120,7 @@ def test_weights_do_not_depend_on_the_order_of_the_signals(available: list[Signa
         pytest.param(Signals(rules=40, trends=20), 32, id="two"),
         pytest.param(Signals(rules=0, trends=0), 0, id="zero-is-evaluated"),
         pytest.param(Signals(behavioral=90), 74, id="language-models-alone-leave-0.4-at-50"),
+        pytest.param(Signals(behavioral=84, gemini=84), 70, id="both-of-them-leave-it-too"),
         pytest.param(Signals(behavioral=100, gemini=100, rules=0), 60, id="capped"),
         pytest.param(Signals(), None, id="none"),
     ],
@@ -170,7 +171,9 @@ def test_one_model_that_gave_both_scores_does_not_agree_with_itself() -> None:
     both = Signals(behavioral=80, gemini=80, rules=50, trends=50, behavioral_source="gemini")
     assert confidence(both)[0] == pytest.approx(confidence(replace(both, gemini=None))[0])
     assert confidence(replace(both, behavioral_source="deepseek"))[0] == 0.6
-    assert any("Gemini's" in line for line in warnings(both, None))
+    assert "The behavioral score is Gemini's, in the place of the reasoning model." in warnings(
+        both, None
+    )
 
 
 def test_language_models_alone_say_that_the_rest_stays_in_the_middle() -> None:
@@ -195,7 +198,30 @@ def test_confidence_is_a_share_with_its_label(signals: Signals) -> None:
         pytest.param(
             Signals(gemini=57, behavioral=43, rules=1, trends=1), 0.4, "MEDIUM", id="close"
         ),
+        pytest.param(
+            Signals(gemini=57, behavioral=42, rules=1, trends=1), 0.4, "MEDIUM", id="15-apart"
+        ),
         pytest.param(Signals(gemini=58, behavioral=42, rules=1, trends=1), 0.2, "LOW", id="far"),
+        pytest.param(
+            Signals(gemini=50, behavioral=90, rules=1, trends=1), 0.6, "MEDIUM", id="50-is-high"
+        ),
+        pytest.param(
+            Signals(gemini=90, behavioral=50, rules=1, trends=1), 0.6, "MEDIUM", id="so-for-both"
+        ),
+        pytest.param(
+            Signals(60, 70, 50, 50, 50, has_video=True), 0.7, "HIGH", id="a-video-adds-0.1"
+        ),
+        pytest.param(
+            Signals(60, 70, 50, 50, 50, matched_rules=3), 0.7, "HIGH", id="three-rules-add-0.1"
+        ),
+        pytest.param(
+            Signals(gemini=60, rules=1, trends=1, has_video=True), 0.3, "LOW", id="gemini-alone"
+        ),
+        pytest.param(
+            Signals(behavioral=60, rules=1, trends=1, deepseek_confidence="high"),
+            *(0.3, "LOW"),
+            id="reasoning-alone",
+        ),
         pytest.param(Signals(gemini=60, behavioral=70), 0.5, "MEDIUM", id="no-rules-no-trends"),
         pytest.param(
             Signals(60, 70, 50, 50, 50, 1, 3, "high", has_video=True), 1.0, "HIGH", id="everything"
@@ -221,6 +247,12 @@ def test_an_absent_signal_agrees_with_nothing(gemini: float) -> None:
 
 def test_with_every_signal_and_confidence_there_is_nothing_to_warn_of() -> None:
     assert warnings(ALL_THERE, None) == []
+
+
+def test_at_medium_confidence_there_is_no_warning_of_low_confidence() -> None:
+    close = replace(ALL_THERE, behavioral=57, gemini=43)
+    assert confidence(close) == (0.4, "MEDIUM")
+    assert warnings(close, None) == []
 
 
 def test_missing_signals_are_named_in_order_with_who_takes_their_weight() -> None:

@@ -10,6 +10,7 @@ from viral_platform.engine.contracts import (
     MatchedRule,
     MatchedSound,
     MlResult,
+    Rule,
     RuleResult,
     ScoreInterval,
     TrendResult,
@@ -116,6 +117,7 @@ def test_a_factor_speaks_of_a_present_signal_only(kind: Literal["rules", "trends
     ("matched", "score"),
     [
         pytest.param([held("story_hook", 6.67), held("bold_claim", 5.33)], 6.7, id="strongest"),
+        pytest.param([held("story_hook", 0.5, 1)], 5, id="maximum-of-one"),
         pytest.param([held("story_hook", -3)], 0, id="a-fault-is-no-hook"),
         pytest.param([held("story_hook", 0, 0)], 0, id="maximum-of-zero"),
         pytest.param([], 0, id="none"),
@@ -155,6 +157,11 @@ def test_a_rule_factor_shows_the_words_behind_it() -> None:
             "Takes up no trending sound or hashtag; saturated: #fyp.",
             id="saturated",
         ),
+        pytest.param(
+            trend_result(1, tags=("dalat",), saturated=("fyp", "viral")),
+            "Takes up #dalat; saturated: #fyp, #viral.",
+            id="both",
+        ),
     ],
 )
 def test_the_trend_factor_names_what_is_taken_up(trends: TrendResult, rationale: str) -> None:
@@ -172,6 +179,53 @@ def test_the_trend_factor_names_what_is_taken_up(trends: TrendResult, rationale:
 def test_the_model_factor_shows_its_number(interval: bool, rationale: str) -> None:
     (factor,) = build_factors(None, NO_RULES, NO_TRENDS, ml_result(54.4, interval=interval))
     assert factor.rationale == rationale
+
+
+def test_a_factor_of_what_holds_says_so() -> None:
+    rules = rule_result(held("question_hook"), held("bold_claim"), held("cta_clarity"))
+    hook, clarity, _ = build_factors(None, rules, NO_TRENDS, NO_MODEL)
+    assert hook.rationale == "The opening uses a hook."
+    assert hook.evidence == (
+        "Question Hook: words of question_hook; Bold Claim: words of bold_claim"
+    )
+    assert clarity.rationale == "It says what it is about, or asks for something."
+
+
+def test_without_a_hook_it_says_how_many_were_looked_for() -> None:
+    rules = rule_result(unmatched=("question_hook", "bold_claim", "cta_clarity"))
+    hook, *_ = build_factors(None, rules, NO_TRENDS, NO_MODEL)
+    assert hook.rationale == "None of the 2 hooks looked for is in the text."
+    assert hook.evidence == "0 hooks found"
+
+
+def test_the_scores_of_factors_have_one_decimal() -> None:
+    factors = build_factors(None, rule_result(score=42.46), trend_result(35.46), ml_result(54.46))
+    assert [factor.score for factor in factors] == [4.2, 3.5, 5.4]
+
+
+def test_the_model_factor_names_its_version_and_horizon() -> None:
+    saved = ml_result(54)
+    unsaved = saved.model_copy(update={"model_version": None})
+    for found, evidence in [
+        (saved, "model 1, horizon settled"),
+        (unsaved, "model unsaved, horizon settled"),
+    ]:
+        (factor,) = build_factors(None, NO_RULES, NO_TRENDS, found)
+        assert factor.evidence == evidence
+
+
+def test_each_factor_has_a_name_and_says_what_to_change() -> None:
+    rules = rule_result(unmatched=("question_hook", "cta_clarity"))
+    factors = build_factors(None, rules, trend_result(35), ml_result(54))
+    assert {factor.name: factor.improvement_tip for factor in factors} == {
+        "Hook": "Open with a question, a bold claim, a warning or the start of a story.",
+        "Clarity and call to action": (
+            "Say in one short first sentence what it is about; end with one request."
+        ),
+        "Rule coverage": "Take up the strongest rule that does not hold yet; see the suggestions.",
+        "Trend fit": "Use a sound that is emerging or rising and tags that fit the subject.",
+        "Model expectation": "Length, hashtags and posting time are the facts that you can change.",
+    }
 
 
 SHARES = {"behavioral": 0.35, "gemini": 0.25, "ml": 0.15, "rules": 0.15, "trends": 0.1}
@@ -204,6 +258,30 @@ def test_a_suggestion_is_worth_at_most_what_its_category_lacks() -> None:
         ("suggestion-3", 14.0),
         ("suggestion-2", 8.0),
         ("suggestion-1", 2.0),
+    ]
+
+
+def test_the_effect_of_a_suggestion_has_one_decimal() -> None:
+    said = reasoning(6.4, suggestions=[{"text": "t", "priority": "low", "category": "format"}])
+    (found,) = build_suggestions(said, [], NO_RULES, SHARES | {"behavioral": 0.25})  # type: ignore[arg-type]
+    assert found.max_effect == 1.3
+
+
+def test_the_three_rules_that_would_add_most_are_suggested_with_their_priority() -> None:
+    """Ten rules of ten points each: what a judged one lacks is what it would add."""
+    lacks = {"calm": 1.0, "loop": 3.9, "pace": 6.0, "end": 4.0} | {f"full_{n}": 0 for n in range(6)}
+    library = [
+        Rule(name, name, "format", "semantic", name, 10, None, improvement_tip=f"Mind the {name}.")
+        for name in lacks
+    ]
+    judged = rule_result(unmatched=tuple(lacks)).model_copy(
+        update={"semantic_scores": {name: 10 - points for name, points in lacks.items()}}
+    )
+    found = build_suggestions(None, library, judged, SHARES)  # type: ignore[arg-type]
+    assert [(tip.id, tip.text, tip.priority, tip.max_effect) for tip in found] == [
+        ("rule-pace", "Mind the pace.", "high", 0.9),
+        ("rule-end", "Mind the end.", "medium", 0.6),
+        ("rule-loop", "Mind the loop.", "low", 0.6),
     ]
 
 
