@@ -3,7 +3,16 @@
 import dagster as dg
 import structlog
 
-from viral_platform.defs import checks, jobs
+from viral_platform.defs import (
+    alerts,
+    checks,
+    jobs,
+    retention,
+    schedules,
+    scraping,
+    sensors,
+    webhooks,
+)
 from viral_platform.defs.assets import calibration, costs, ingestion, model, rules, serving
 from viral_platform.defs.dbt import DbtResource, calibration_marts, cost_marts, trend_marts
 from viral_platform.defs.resources import ArtifactsResource, DatabaseResource, PredictionResource
@@ -30,7 +39,11 @@ def build_definitions() -> dg.Definitions:
             costs.cost_events,
             cost_marts,
         ],
-        asset_checks=[checks.enough_outcomes, checks.spend_within_budget],
+        asset_checks=[
+            checks.enough_outcomes,
+            checks.spend_within_budget,
+            webhooks.actor_run_succeeded,
+        ],
         jobs=[
             jobs.import_exports,
             jobs.load_rules,
@@ -39,12 +52,22 @@ def build_definitions() -> dg.Definitions:
             jobs.calibration_audit,
             jobs.aggregate_costs,
             serving.prediction_job,
+            webhooks.ingest_dataset,
+            scraping.scrape_trending,
+            retention.prune,
+        ],
+        schedules=schedules.SCHEDULES,
+        sensors=[
+            sensors.prediction_batch_sensor,
+            webhooks.apify_webhook_sensor,
+            *alerts.SENSORS,
         ],
         resources={
             "database": DatabaseResource(),
             "artifacts": ArtifactsResource(),
             "prediction": PredictionResource(),
             "dbt": DbtResource(),
+            "apify": webhooks.ApifyDatasetsResource(),
         },
         # Six empty steps take 0.5 s in process and 10.5 s by the multiprocess default.
         executor=dg.in_process_executor,

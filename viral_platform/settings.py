@@ -71,6 +71,30 @@ class Settings(BaseSettings):
     apify_actor: str = Field(
         "clockworks~tiktok-scraper", description="Actor that reads posts: user~name or id."
     )
+    apify_webhook_url: str | None = Field(
+        None,
+        description="Address of our route POST /v1/webhooks/apify as Apify reaches it. Unset: no "
+        "scrape is started on schedule.",
+    )
+    apify_webhook_secret: SecretStr | None = Field(
+        None,
+        description="What Apify shows in the header X-Webhook-Secret of its webhooks. Unset: no "
+        "scrape is started on schedule.",
+    )
+    scraper_hashtags: str = Field(
+        "trending,viral,fyp,comedy,dance,cooking,fitness,fashion,beauty,tech,education,"
+        "storytelling,lifehack,motivation",
+        description="Hashtags that are scraped every six hours, separated by commas.",
+    )
+    scraper_max_items: int = Field(
+        2_000, ge=1, description="How many items one scheduled scrape may bring at most."
+    )
+    scraper_max_cents: float = Field(
+        100.0,
+        gt=0,
+        description="What one scheduled scrape may charge at most, US cents; so much of "
+        "DAILY_BUDGET_CENTS is set aside until it has ended.",
+    )
     daily_budget_cents: float = Field(
         500.0,
         ge=0,
@@ -91,6 +115,12 @@ class Settings(BaseSettings):
         description="JSON with the benchmarks that the prompts name, in the form of the replaced "
         "system. Unset, unreadable or incomplete: the packaged figures.",
     )
+    api_port: int = Field(8000, ge=1, le=65535, description="Port of the HTTP API.")
+    cron_secret: SecretStr | None = Field(
+        None,
+        description="Bearer token that opens the admin routes of the HTTP API, as a key with the "
+        "scope admin does. Unset: it opens nothing.",
+    )
     dagster_webserver_port: int = Field(
         3000, ge=1, le=65535, description="Port of the Dagster UI, on 127.0.0.1."
     )
@@ -102,6 +132,23 @@ class Settings(BaseSettings):
         ge=2,
         description="Trends are computed from crawls of the last so many hours before the "
         "newest crawl.",
+    )
+    retention_days_answers: int = Field(
+        400,
+        ge=30,
+        description="Answers without a measured outcome, and the requests of batches, are deleted "
+        "after so many days. Answers with an outcome stay: calibration rests on them.",
+    )
+    retention_days_cost_events: int = Field(
+        400, ge=32, description="Records of paid calls are deleted after so many days."
+    )
+    retention_days_webhook_inbox: int = Field(
+        30,
+        ge=3,
+        description="Webhook deliveries are deleted so many days after they were processed.",
+    )
+    retention_days_quarantine: int = Field(
+        90, ge=1, description="Rejected items are deleted after so many days."
     )
 
     @property

@@ -17,9 +17,10 @@ from typing import IO
 
 import psutil
 
-from viral_platform.cli.supervisor import STOP_SECONDS, Child, end_session
+from viral_platform.cli.supervisor import STOP_SECONDS, Kept, end_session
 from viral_platform.engine.errors import GateRefusedError
 from viral_platform.observability.logging import get_logger
+from viral_platform.observability.scrubbing import scrub_text
 
 log = get_logger(__name__)
 
@@ -31,12 +32,17 @@ _CLAIM_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """A process by its pid and start time, since pids are used again."""
+    """A process by its pid and start time, since pids are used again.
+
+    `restarts` counts how often it was started again, `problem` says how it ended the last time.
+    """
 
     name: str
     pid: int
     started: float
     port: int | None = None
+    restarts: int = 0
+    problem: str | None = None
 
     def process(self) -> psutil.Process | None:
         """Return the process, None when it is gone."""
@@ -55,11 +61,10 @@ class Claim:
     def __init__(self, home: Path) -> None:
         self._file = home / "up.json"
 
-    def record(self, children: Sequence[Child]) -> None:
-        """Write down which processes run."""
-        records = [_record(child.program.name, child.pid, child.program.port) for child in children]
+    def record(self, programs: Sequence[Kept]) -> None:
+        """Write down which processes run, and how those ended that do not."""
         partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps([asdict(record) for record in records if record]))
+        partial.write_text(json.dumps([asdict(_record(kept)) for kept in programs]))
         partial.replace(self._file)
 
 
@@ -146,11 +151,19 @@ def _try_lock(file: IO[str], kind: int) -> bool:
     return True
 
 
-def _record(name: str, pid: int, port: int | None) -> ProcessRecord | None:
+def _record(kept: Kept) -> ProcessRecord:
     try:
-        return ProcessRecord(name, pid, psutil.Process(pid).create_time(), port)
+        started = psutil.Process(kept.child.pid).create_time()
     except psutil.NoSuchProcess:
-        return None
+        started = 0.0  # no process began then, so none is taken for it
+    return ProcessRecord(
+        name=kept.program.name,
+        pid=kept.child.pid,
+        started=started,
+        port=kept.program.port,
+        restarts=kept.restarts,
+        problem=None if kept.problem is None else scrub_text(kept.problem),
+    )
 
 
 def _own_record() -> ProcessRecord:

@@ -31,6 +31,10 @@ MODULES = {
     "calibration": "calibration",
     "trends": "trends",
     "costs": "costs",
+    "prune": "prune",
+    "keys": "keys",
+    "serve": "serve",
+    "openapi": "openapi",
 }
 
 

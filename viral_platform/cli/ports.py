@@ -20,18 +20,19 @@ def answers(port: int) -> bool:
     return True
 
 
-def why_unusable(port: int) -> str | None:
+def why_unusable(port: int, host: str = HOST) -> str | None:
     """Return why we cannot listen on the port, None when we can."""
-    with socket.socket() as listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
         # As servers do; else the closed connections of the last start would count as in use.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, port))
+            listener.bind((host, port))
             listener.listen(1)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return f"port {port} is in use by {_holder(port)}"
-            return f"port {port} cannot be opened: {error.strerror}"
+            return f"port {port} cannot be opened: {error.strerror or error}"
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +21,9 @@ from viral_platform.engine.contracts import (
 )
 from viral_platform.engine.errors import InputError
 from viral_platform.engine.what_if import WhatIf, parse_change
-from viral_platform.services.prediction import open_service, store_batch
-from viral_platform.storage import analyses
+from viral_platform.services.batches import results_as_json_lines, store_batch
+from viral_platform.services.prediction import open_service
+from viral_platform.storage.batches import get_batch
 
 _SHOWN_ATTRIBUTIONS = 8
 
@@ -81,11 +81,11 @@ def predict(
         raise typer.BadParameter("--batch and --out belong together.")
     installation = open_installation()
     if batch is not None and out is not None:
-        answered = _predict_batch(installation, batch, out)
+        answered, refused = _predict_batch(installation, batch, out)
         emit(
-            {"answered": answered, "out": str(out)},
+            {"answered": answered, "refused": refused, "out": str(out)},
             as_json=json,
-            human=lambda: f"{answered} answers in {out}.",
+            human=lambda: f"{answered} answers in {out}, {refused} requests refused.",
         )
         return
     changes = [parse_change(change) for change in what_if or []]
@@ -117,8 +117,11 @@ def _mode(content: dict[str, str]) -> InputMode:
     return "tiktok_url" if "tiktok_url" in content else "text"
 
 
-def _predict_batch(installation: Installation, batch: Path, out: Path) -> int:
-    """Answer all requests of a file by one run; every line is checked before it starts."""
+def _predict_batch(installation: Installation, batch: Path, out: Path) -> tuple[int, int]:
+    """Answer all requests of a file by one run; return how many were answered and refused.
+
+    Every line is checked before the run starts; line n of `out` belongs to request n.
+    """
     from viral_platform.cli.runner import run_job  # Dagster costs 2 s; one answer needs none
 
     requests = list(read_json_lines(PredictionRequest, batch))
@@ -134,12 +137,9 @@ def _predict_batch(installation: Installation, batch: Path, out: Path) -> int:
         config={"ops": {"predict": {"config": {"batch_id": batch_id}}}},
         on_step=show_step,
     ).raise_for_problem()
-    answers = analyses.answers_of_batch(installation.database, batch_id)
-    out.write_text(
-        "".join(jsonlib.dumps(answer, ensure_ascii=False) + "\n" for answer in answers),
-        encoding="utf-8",
-    )
-    return len(answers)
+    out.write_text(results_as_json_lines(installation.database, batch_id), encoding="utf-8")
+    record = get_batch(installation.database, batch_id)
+    return record.answered, record.refused
 
 
 def explained(answer: PredictionAnswer) -> Group:

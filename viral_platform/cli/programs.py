@@ -18,7 +18,8 @@ from viral_platform.settings import PROJECT_ROOT, Settings
 
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
 MANIFEST = DBT_PROJECT / "target" / "manifest.json"
-CODE_SERVER, WEBSERVER, DAEMON = "code-server", "webserver", "daemon"
+CODE_SERVER, WEBSERVER, DAEMON, API = "code-server", "webserver", "daemon", "api"
+NAMES = (CODE_SERVER, WEBSERVER, DAEMON, API)
 _HTTP_SECONDS = 5.0
 
 _STATE_QUERY = """{
@@ -49,11 +50,17 @@ def ui_url(settings: Settings) -> str:
     return f"http://{ports.HOST}:{settings.dagster_webserver_port}"
 
 
+def api_url(settings: Settings) -> str:
+    """Return where the HTTP API is reached on this machine."""
+    return f"http://{ports.HOST}:{settings.api_port}"
+
+
 def ports_of(settings: Settings) -> dict[str, tuple[int, str]]:
     """Return each port that is listened on, with its setting, by the program that does."""
     return {
         CODE_SERVER: (settings.dagster_code_server_port, "DAGSTER_CODE_SERVER_PORT"),
         WEBSERVER: (settings.dagster_webserver_port, "DAGSTER_WEBSERVER_PORT"),
+        API: (settings.api_port, "API_PORT"),
     }
 
 
@@ -71,9 +78,14 @@ def check_ports(settings: Settings) -> None:
         for port, setting in wanted
         if (why := ports.why_unusable(port))
     ]
-    if len({port for port, _ in wanted}) < len(wanted):
-        names = " and ".join(setting for _, setting in wanted)
-        problems.append(f"{names} are the same port; change one")
+    named: dict[int, list[str]] = {}
+    for port, setting in wanted:
+        named.setdefault(port, []).append(setting)
+    problems += [
+        f"{' and '.join(names)} are the same port; change one"
+        for names in named.values()
+        if len(names) > 1
+    ]
     if problems:
         raise ConfigurationError(f"Cannot start: {'. '.join(problems)}.")
 
@@ -126,6 +138,22 @@ def daemon(environment: dict[str, str], workspace: Path) -> Program:
     """Return the program behind schedules, sensors and the run queue."""
     command = [str(executable("dagster-daemon")), "run", "-w", str(workspace)]
     return Program(DAEMON, command, _with_ours(environment))
+
+
+def api(settings: Settings, environment: dict[str, str]) -> Program:
+    """Return the HTTP API."""
+    port = settings.api_port
+    command = [str(executable("viral")), "serve", "--host", ports.HOST, "--port", str(port)]
+    return Program(API, command, _with_ours(environment), port)
+
+
+def api_answers(settings: Settings) -> bool:
+    """Return whether the HTTP API serves."""
+    try:
+        answer = httpx.get(f"{api_url(settings)}/healthz", timeout=_HTTP_SECONDS, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return answer.is_success
 
 
 def _with_ours(environment: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Programs that run together: started in order, watched, stopped in reverse order.
+"""Programs that run together: started in order, kept running, stopped in reverse order.
 
 Each is a session of its own, so that Ctrl-C on the terminal reaches the supervisor alone and the
 programs end in order. Which programs these are does not belong here.
@@ -24,6 +24,10 @@ import psutil
 from viral_platform.engine.errors import ViralPlatformError
 
 STOP_SECONDS = 15.0
+# How long a program that has ended waits for its next start: longer each time in a row.
+RESTART_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+# A program that ran so long has recovered; its next end is the first in a row.
+STEADY_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _LAST_LINES = 15
 _LONGEST_LINE = 64 * 1024
@@ -117,13 +121,22 @@ class Child:
         """How it ended, negative for a signal, None while it runs."""
         return self._process.poll()
 
+    def cause(self) -> str:
+        """Return how it ended, with the last line that it said when it ended by itself."""
+        how = self._how()
+        told = self._process.returncode >= 0 and self._last_lines
+        return f"{how}: {self._last_lines[-1]}" if told else how
+
     def epitaph(self) -> str:
         """Return how it ended and what it said last."""
-        code = self._process.wait()
-        self._copier.join(timeout=1)  # its last lines are still in the pipe
-        how = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+        how = self._how()
         said = "".join(f"\n    {line}" for line in self._last_lines)
         return f"{self.program.name} ended ({how})." + (f" Its last lines:{said}" if said else "")
+
+    def _how(self) -> str:
+        code = self._process.wait()
+        self._copier.join(timeout=1)  # its last lines are still in the pipe
+        return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
     def stop(self) -> None:
         """End it and whatever it started: SIGTERM, a bounded wait, then SIGKILL.
@@ -174,8 +187,25 @@ def _members(session: int) -> Iterator[psutil.Process]:
                 yield process
 
 
+@dataclass
+class Kept:
+    """A program that is kept running: `child` is its process now, or the one that ended last.
+
+    `problem` says how it ended the last time, `restart_at` when it starts again (monotonic time,
+    None while it runs), `failures` how often in a row it ended.
+    """
+
+    program: Program
+    child: Child
+    started: float
+    restarts: int = 0
+    failures: int = 0
+    problem: str | None = None
+    restart_at: float | None = None
+
+
 class Supervisor:
-    """Starts programs, watches them, and stops all of them at the end of its `with` block.
+    """Starts programs, keeps them running, and stops all at the end of its `with` block.
 
     Parameters
     ----------
@@ -183,33 +213,34 @@ class Supervisor:
         Set when the supervisor shall end.
     write_line : callable
         Called with a program's name and each line that it writes, from several threads.
-    on_start : callable
-        Called with all running programs after each start.
+    on_change : callable
+        Called with all programs after each start and each end.
     """
 
     def __init__(
         self,
         stop: threading.Event,
         write_line: WriteLine,
-        on_start: Callable[[Sequence[Child]], None],
+        on_change: Callable[[Sequence[Kept]], None],
     ) -> None:
         self._stop = stop
         self._write_line = write_line
-        self._on_start = on_start
-        self._children: list[Child] = []
+        self._on_change = on_change
+        self._kept: list[Kept] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._children:
-            self._children.pop().stop()
+        while self._kept:
+            self._kept.pop().child.stop()
 
     def start(self, program: Program) -> None:
         """Start a program that is meant to run until the end."""
         self.check()
-        self._children.append(Child(program, self._write_line))
-        self._on_start(self._children)
+        child = Child(program, self._write_line)
+        self._kept.append(Kept(program, child, time.monotonic()))
+        self._on_change(self._kept)
 
     def run(self, program: Program, *, seconds: float) -> None:
         """Run a program to its end.
@@ -246,23 +277,42 @@ class Supervisor:
             self._stop.wait(_POLL_SECONDS)
 
     def watch(self) -> None:
-        """Return when the supervisor shall end.
-
-        Raises
-        ------
-        ProgramError
-            A program ended by itself.
-        """
+        """Start programs that end by themselves again; return when the supervisor shall end."""
         while not self._stop.wait(_POLL_SECONDS):
-            self._check_children()
+            for kept in self._kept:
+                if kept.restart_at is None:
+                    if kept.child.exit_code is not None:
+                        self._put_off(kept, kept.child.cause(), kept.child.epitaph())
+                elif time.monotonic() >= kept.restart_at:
+                    self._restart(kept)
 
     def check(self) -> None:
         """Raise when the supervisor shall end or a program has ended."""
         if self._stop.is_set():
             raise StopRequestedError
-        self._check_children()
+        for kept in self._kept:
+            if kept.child.exit_code is not None:
+                raise ProgramError(kept.child.epitaph())
 
-    def _check_children(self) -> None:
-        for child in self._children:
-            if child.exit_code is not None:
-                raise ProgramError(child.epitaph())
+    def _put_off(self, kept: Kept, cause: str, told: str) -> None:
+        kept.child.stop()  # what it started may still hold its port
+        now = time.monotonic()
+        if now - kept.started >= STEADY_SECONDS:
+            kept.failures = 0
+        delay = RESTART_SECONDS[min(kept.failures, len(RESTART_SECONDS) - 1)]
+        kept.failures += 1
+        kept.problem, kept.restart_at = cause, now + delay
+        for line in f"{told}\nIt starts again in {delay:.0f} s.".splitlines():
+            self._write_line("viral", line)
+        self._on_change(self._kept)
+
+    def _restart(self, kept: Kept) -> None:
+        try:
+            child = Child(kept.program, self._write_line)
+        except ProgramError as error:
+            self._put_off(kept, str(error), str(error))
+            return
+        kept.child, kept.started, kept.restart_at = child, time.monotonic(), None
+        kept.restarts += 1
+        self._write_line("viral", f"{kept.program.name} is started again")
+        self._on_change(self._kept)

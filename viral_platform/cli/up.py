@@ -13,6 +13,7 @@ from json import dumps
 
 import typer
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -41,12 +42,13 @@ from viral_platform.storage.schema import current_revision, head_revision, migra
 
 PARSE_SECONDS = 120
 READY_SECONDS = 120
-# Three programs at their longest, then the database.
-DOWN_SECONDS = 90
+# Four programs at their longest, then the database.
+DOWN_SECONDS = 110
 _COLOURS = {
     programs.CODE_SERVER: typer.colors.CYAN,
     programs.WEBSERVER: typer.colors.GREEN,
     programs.DAEMON: typer.colors.MAGENTA,
+    programs.API: typer.colors.BLUE,
 }
 _NAME_WIDTH = max(map(len, _COLOURS))
 
@@ -59,7 +61,10 @@ def register(app: typer.Typer) -> None:
 
 
 def up_command() -> None:
-    """Run database, code server, Dagster UI and daemon until Ctrl-C; stop all of them then."""
+    """Run database, HTTP API, code server, Dagster UI and daemon until Ctrl-C stops all.
+
+    A program that ends by itself is started again; `viral status` says why it ended.
+    """
     settings = load_settings()
     write_line = _line_writer(settings)
     with claimed(settings.home) as claim, stop_signals() as stop:
@@ -98,16 +103,18 @@ def _start(settings: Settings, supervisor: Supervisor, write_line: WriteLine) ->
     others_began = time.time()
     supervisor.start(programs.webserver(settings, environment, workspace))
     supervisor.start(programs.daemon(environment, workspace))
+    supervisor.start(programs.api(settings, environment))
     with programs.DagsterUi(programs.ui_url(settings)) as ui:
         for what, ready in (
             (programs.WEBSERVER, ui.answers),
             ("the definitions", ui.definitions_loaded),
             (programs.DAEMON, lambda: ui.daemon_beats_since(others_began)),
+            (programs.API, lambda: programs.api_answers(settings)),
         ):
             supervisor.wait_for(ready, what=what, seconds=READY_SECONDS)
     sys.stdout.write(
-        f"Ready after {time.monotonic() - began:.1f} s: {programs.ui_url(settings)} "
-        "(Ctrl-C stops everything)\n"
+        f"Ready after {time.monotonic() - began:.1f} s: UI {programs.ui_url(settings)}, "
+        f"API {programs.api_url(settings)} (Ctrl-C stops everything)\n"
     )
     sys.stdout.flush()
 
@@ -199,7 +206,7 @@ def status_command(*, json: JsonFlag = False) -> None:
     recorded = {record.name: record for record in recorded_processes(settings.home)}
     listened = programs.ports_of(settings)
     processes: list[dict[str, object]] = []
-    for name in (programs.CODE_SERVER, programs.WEBSERVER, programs.DAEMON):
+    for name in programs.NAMES:
         record = recorded.get(name)
         process = record.process() if record else None
         port = record.port if record else listened.get(name, (None, ""))[0]
@@ -211,6 +218,8 @@ def status_command(*, json: JsonFlag = False) -> None:
                 "port": port,
                 # A port that answers without our process belongs to another program.
                 "answers": ports.answers(port) if process and port else None,
+                "restarts": record.restarts if record else 0,
+                "problem": record.problem if record else None,
             }
         )
     result = {
@@ -218,6 +227,7 @@ def status_command(*, json: JsonFlag = False) -> None:
         "running": supervisor is not None,
         "supervisor_pid": supervisor.pid if supervisor else None,
         "url": programs.ui_url(settings) if supervisor else None,
+        "api_url": programs.api_url(settings) if supervisor else None,
         "database": vars(state),
         "processes": processes,
     }
@@ -240,13 +250,21 @@ def _rendered(
             f"Database ({state.kind}): running, tables at revision "
             f"{state.schema_revision or 'none'} of {state.schema_head}{behind}"
         )
-    ui = f"UI: {programs.ui_url(settings)}" if supervisor else "Not running. Start: viral up"
+    where = f"UI: {programs.ui_url(settings)}\nAPI: {programs.api_url(settings)}"
+    rows = [
+        {
+            **row,
+            **{key: str(row[key] or "-") for key in ("pid", "port")},
+            "problem": escape(str(row["problem"] or "-")),
+        }
+        for row in processes
+    ]
     shown: Table = table(
         f"Processes under {settings.home}",
-        [{**row, **{key: str(row[key] or "-") for key in ("pid", "port")}} for row in processes],
-        ["name", "running", "pid", "port", "answers"],
+        rows,
+        ["name", "running", "pid", "port", "answers", "restarts", "problem"],
     )
-    return Group(shown, database, ui)
+    return Group(shown, database, where if supervisor else "Not running. Start: viral up")
 
 
 def down_command(*, json: JsonFlag = False) -> None:

@@ -1,7 +1,7 @@
 """Apify: the post behind a URL, read by one run of a scraper.
 
 A run costs money, so it is started at most once for one outcome that is not known. Datasets of
-many posts are not read here.
+many posts are read in `apify_datasets.py`.
 """
 
 from __future__ import annotations
@@ -12,35 +12,32 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import stamina
-from pydantic import Field, ValidationError, WrapValidator
 
 from viral_platform.engine.errors import FailureReason, ProviderError
 from viral_platform.engine.spend import Meter
 from viral_platform.observability.logging import get_logger
+from viral_platform.providers.apify_wire import (
+    PRICE_VERSION,
+    PROVIDER,
+    ActorRun,
+    broken,
+    microdollars,
+    read_run,
+    refusal,
+)
 from viral_platform.providers.breaker import CircuitBreaker
 from viral_platform.providers.budget import Budget, PaidCall
-from viral_platform.providers.calls import Failure, Waits
-from viral_platform.providers.wire import (
-    WireModel,
-    connection_failure,
-    http_failure,
-    or_none,
-    plain_word,
-    read_body,
-    retry_after_seconds,
-    usable_key,
-)
+from viral_platform.providers.calls import Waits
+from viral_platform.providers.wire import plain_word, usable_key
 
 log = get_logger(__name__)
 
-PROVIDER = "apify"
 OPERATION = "fetch_post"
-PRICE_VERSION = "apify-run"
 
 ATTEMPTS = 3
 CONNECT_SECONDS = 5.0
@@ -51,34 +48,9 @@ READ_SECONDS = 15.0
 SECOND_LOOK_SECONDS = 3.0
 MAX_WORD_CHARACTERS = 120
 
-_UNDER_WAY = frozenset({"READY", "RUNNING", "TIMING-OUT", "ABORTING"})
 _ENDED_BADLY: dict[str, FailureReason] = {"TIMED-OUT": "timeout"}
 # A gateway that lost its server does not know whether the run was started.
 _UNCLEAR = frozenset({502, 504})
-
-_Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
-_Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Run(WireModel):
-    id: _Id
-    status: str
-    dataset_id: _Id = Field(alias="defaultDatasetId")
-    usage_total_usd: Annotated[_Usd | None, WrapValidator(or_none)] = Field(
-        None, alias="usageTotalUsd"
-    )
-
-
-class _RunBody(WireModel):
-    data: _Run
-
-
-class _Error(WireModel):
-    type: str
-
-
-class _ErrorBody(WireModel):
-    error: _Error
 
 
 class ApifyClient:
@@ -180,7 +152,7 @@ class ApifyClient:
                 provider=PROVIDER,
                 model=self.actor,
                 operation=OPERATION,
-                ceiling=_microdollars(self._max_charge_usd),
+                ceiling=microdollars(self._max_charge_usd),
             )
             async with paid_call as call:
                 try:
@@ -208,7 +180,7 @@ class ApifyClient:
         except TimeoutError:
             raise ProviderError(PROVIDER, "timeout", "the run did not end in time") from None
 
-    async def _start(self, url: str, tries: _Tries, call: PaidCall) -> _Run:
+    async def _start(self, url: str, tries: _Tries, call: PaidCall) -> ActorRun:
         """Start the run; from here on its cost is an estimate until it is told."""
         tries.is_refused = False
         try:
@@ -229,7 +201,7 @@ class ApifyClient:
                 },
             )
         except httpx.HTTPError as error:
-            failure = _broken(error)
+            failure = broken(error)
             if failure.is_free:
                 call.free()
             raise failure.error from None
@@ -238,15 +210,15 @@ class ApifyClient:
             if status not in _UNCLEAR:
                 call.free()
                 tries.is_refused = status == 429 or status >= 500
-            raise self._refusal(response)
-        return read_body(_RunBody, response.content, PROVIDER).data
+            raise refusal(response, response.content, self._now())
+        return read_run(response.content)
 
-    async def _items(self, run: _Run, tries: _Tries, call: PaidCall) -> list[Any]:
+    async def _items(self, run: ActorRun, tries: _Tries, call: PaidCall) -> list[Any]:
         """Wait for the end of a run, book its cost and return its items."""
-        while run.status in _UNDER_WAY:
+        while run.is_under_way:
             polled_at = self._clock()
             run = await self._look(run.id, tries, held_seconds=POLL_HELD_SECONDS)
-            if run.status in _UNDER_WAY:
+            if run.is_under_way:
                 early = self._poll_seconds - (self._clock() - polled_at)
                 await asyncio.sleep(max(0.0, early))
         _book(run, call)
@@ -261,11 +233,11 @@ class ApifyClient:
             raise ProviderError(PROVIDER, reason, f"the run ended {word}")
         return items
 
-    async def _look(self, run_id: str, tries: _Tries, *, held_seconds: int) -> _Run:
+    async def _look(self, run_id: str, tries: _Tries, *, held_seconds: int) -> ActorRun:
         body = await self._get(f"/actor-runs/{run_id}", {"waitForFinish": held_seconds}, tries)
-        return read_body(_RunBody, body, PROVIDER).data
+        return read_run(body)
 
-    async def _look_again(self, run: _Run, tries: _Tries, call: PaidCall) -> None:
+    async def _look_again(self, run: ActorRun, tries: _Tries, call: PaidCall) -> None:
         """Book what a run that ended has cost by now; what is known of it stands otherwise."""
         try:
             async with asyncio.timeout(SECOND_LOOK_SECONDS):
@@ -281,19 +253,11 @@ class ApifyClient:
                 try:
                     response = await self._client.get(path, params=query)
                 except httpx.HTTPError as error:
-                    raise _broken(error).error from None
+                    raise broken(error).error from None
                 if not response.is_success:
-                    raise self._refusal(response)
+                    raise refusal(response, response.content, self._now())
                 return response.content
         raise AssertionError("the last attempt returns or raises")
-
-    def _refusal(self, response: httpx.Response) -> ProviderError:
-        try:
-            word: str | None = _ErrorBody.model_validate_json(response.content).error.type
-        except ValidationError:
-            word = None
-        wait = retry_after_seconds(response.headers.get("retry-after"), self._now())
-        return http_failure(PROVIDER, response.status_code, word=word, retry_after=wait).error
 
     @staticmethod
     def _clock() -> float:
@@ -329,19 +293,10 @@ class _Tries:
         return seconds if seconds < self.remaining() else False
 
 
-def _broken(error: httpx.HTTPError) -> Failure:
-    unknown = ProviderError(PROVIDER, "unreachable", type(error).__name__)
-    return connection_failure(PROVIDER, error) or Failure(unknown, is_free=False)
-
-
-def _microdollars(usd: float) -> int:
-    return round(usd * 1_000_000)
-
-
-def _book(run: _Run, call: PaidCall) -> None:
+def _book(run: ActorRun, call: PaidCall) -> None:
     """Book the figure of a run that ended. None or zero is one that was not told yet."""
-    if run.usage_total_usd:
-        call.cost(_microdollars(run.usage_total_usd), PRICE_VERSION)
+    if run.microdollars is not None:
+        call.cost(run.microdollars, PRICE_VERSION)
 
 
 def _list(body: bytes) -> list[Any]:

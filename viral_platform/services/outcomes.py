@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from viral_platform.engine.contracts import Count, StrictModel
-from viral_platform.engine.errors import InputError, NotEnoughDataError
+from viral_platform.engine.errors import NotEnoughDataError, RefusedRequestError
 from viral_platform.engine.tiers import TierScale, weighted_engagement
 from viral_platform.engine.training_rows import MATURITY_HOURS
 from viral_platform.storage import analyses, models
@@ -73,7 +73,7 @@ def add_outcome(database: Database, report: OutcomeReport) -> bool:
     ------
     NotFoundError
         There is no such analysis.
-    InputError
+    RefusedRequestError
         The posting time is unknown, the post was not mature when measured, or it was measured
         before the prediction or in the future.
     """
@@ -107,31 +107,36 @@ def add_outcome(database: Database, report: OutcomeReport) -> bool:
 
 
 def _require_measured_between(report: OutcomeReport, predicted_at: datetime, now: datetime) -> None:
-    measured = (
-        f"Analysis {report.analysis_id}: measured_at is {report.measured_at.isoformat()}, which"
-    )
     if report.measured_at > now + _CLOCK_TOLERANCE:
-        raise InputError(
-            f"{measured} is in the future. Give the time when the counts were read, with its zone."
+        raise RefusedRequestError(
+            "measured_in_the_future",
+            f"Analysis {report.analysis_id}: measured_at is in the future.",
+            "Give the time when the counts were read, with its zone.",
         )
     if report.measured_at <= predicted_at:
-        raise InputError(
-            f"{measured} is not after the prediction of {predicted_at.isoformat()}; an outcome "
-            "known before it proves nothing. Give counts that were read afterwards."
+        raise RefusedRequestError(
+            "measured_before_prediction",
+            f"Analysis {report.analysis_id}: measured_at is not after the prediction of "
+            f"{predicted_at.isoformat()}; an outcome known before it proves nothing.",
+            "Give counts that were read afterwards.",
         )
 
 
 def _age_hours(report: OutcomeReport, known: datetime | None) -> float:
     posted_at = report.posted_at or known
     if posted_at is None:
-        raise InputError(
-            f"Analysis {report.analysis_id} has no posting time. Give posted_at with the outcome."
+        raise RefusedRequestError(
+            "posting_time_unknown",
+            f"Analysis {report.analysis_id} has no posting time.",
+            "Give posted_at with the outcome.",
         )
     age_hours = (report.measured_at - posted_at) / timedelta(hours=1)
     if not math.isfinite(age_hours) or age_hours < MATURITY_HOURS:
-        raise InputError(
+        raise RefusedRequestError(
+            "measured_too_early",
             f"Analysis {report.analysis_id}: measured {age_hours:.0f} hours after posting, an "
-            f"outcome counts from {MATURITY_HOURS:.0f} hours on. Measure again later."
+            f"outcome counts from {MATURITY_HOURS:.0f} hours on.",
+            "Measure again later.",
         )
     return age_hours
 
@@ -141,7 +146,7 @@ def add_outcomes(database: Database, reports: Iterable[OutcomeReport]) -> Outcom
 
     Raises
     ------
-    NotFoundError, InputError
+    NotFoundError, RefusedRequestError
         As `add_outcome`, for the first that does not fit; those before it stay.
     """
     added = known = 0

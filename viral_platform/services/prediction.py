@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from uuid import uuid4
 
 import sentry_sdk
@@ -22,20 +23,25 @@ from viral_platform.engine.contracts import (
     PredictionAnswer,
     PredictionRequest,
 )
-from viral_platform.engine.errors import DatabaseUnavailableError, NotFoundError
+from viral_platform.engine.errors import (
+    DatabaseUnavailableError,
+    NotFoundError,
+    RefusedRequestError,
+)
 from viral_platform.engine.features import horizon_of
 from viral_platform.engine.normalize import normalize
 from viral_platform.engine.prediction import Deadlines, Sources
 from viral_platform.engine.spend import RequestSpend
 from viral_platform.engine.what_if import Change, WhatIf, what_if
 from viral_platform.observability.logging import get_logger
+from viral_platform.providers.breaker import BreakerState
 from viral_platform.services.answers import LoggingObserver, answer_of, report, unstored
 from viral_platform.services.background_loop import BackgroundLoop
 from viral_platform.services.content import Content, read_content
 from viral_platform.services.providers import Providers, open_providers
 from viral_platform.services.shared_inputs import SharedInputs
 from viral_platform.settings import Settings
-from viral_platform.storage import analyses
+from viral_platform.storage import analyses, batches
 from viral_platform.storage.artifacts import ArtifactStore
 from viral_platform.storage.database import Database
 
@@ -43,13 +49,17 @@ log = get_logger(__name__)
 
 # A database that hangs holds an answer up no longer than this.
 STORE_SECONDS = 5.0
+# More at once would only wait for the providers' own limits.
+ANSWERS_AT_ONCE = 8
 
 
-def store_batch(database: Database, requests: Sequence[PredictionRequest]) -> str:
-    """Store requests for `prediction_job` and return the id of their batch."""
-    batch_id = f"batch-{uuid4().hex[:12]}"
-    analyses.store_requests(database, batch_id, [_storable(request) for request in requests])
-    return batch_id
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a request comes from."""
+
+    key_id: int | None
+    batch_id: str | None
+    position: int | None
 
 
 def open_service(settings: Settings, database: Database) -> PredictionService:
@@ -100,6 +110,8 @@ class PredictionService:
         request: PredictionRequest,
         *,
         batch_id: str | None = None,
+        position: int | None = None,
+        key_id: int | None = None,
         request_id: str | None = None,
     ) -> PredictionAnswer:
         """Return the answer to one request, stored under its id.
@@ -111,38 +123,65 @@ class PredictionService:
         RefusedRequestError
             The content breaks a rule; nothing was asked or stored.
         """
-        return self.submit(request, batch_id=batch_id, request_id=request_id).result()
+        return self.submit(
+            request, batch_id=batch_id, position=position, key_id=key_id, request_id=request_id
+        ).result()
 
     def submit(
         self,
         request: PredictionRequest,
         *,
         batch_id: str | None = None,
+        position: int | None = None,
+        key_id: int | None = None,
         request_id: str | None = None,
     ) -> Future[PredictionAnswer]:
-        """Start what `predict` does and return at once."""
-        return self._loop.submit(lambda: self._answer(request, batch_id, request_id))
+        """Start what `predict` does and return at once.
 
-    def predict_batch(self, batch_id: str) -> list[PredictionAnswer]:
-        """Return the answers to the stored requests of a batch, in their order.
+        The answer is stored with the batch and the place in it that it belongs to, and with the
+        key that asked over HTTP.
+        """
+        origin = _Origin(key_id, batch_id, position)
+        return self._loop.submit(lambda: self._answer(request, origin, request_id))
+
+    def predict_batch(self, batch_id: str, *, run_id: str | None = None) -> list[PredictionAnswer]:
+        """Answer the requests of a batch that have no answer yet; return these, in their order.
+
+        Several are answered at once. A request whose content is refused gets no answer; why is
+        stored in its place.
+
+        Parameters
+        ----------
+        batch_id : str
+            Of stored requests.
+        run_id : str, optional
+            The Dagster run that answers them.
 
         Raises
         ------
         NotFoundError
             There is no such batch.
+        GateRefusedError
+            Another process answers it.
         DatabaseUnavailableError
-            An answer could not be stored.
+            An answer could not be stored; those before it are.
         """
-        answers: list[PredictionAnswer] = []
-        for request in analyses.load_requests(self._database, batch_id):
-            answer = self.predict(request, batch_id=batch_id)
-            if not answer.stored:
-                raise DatabaseUnavailableError(
-                    f"Answer {len(answers) + 1} of batch {batch_id} could not be stored. "
-                    "Run the batch again when the database answers."
-                )
-            answers.append(answer)
-        return answers
+        with (
+            batches.answering(self._database, batch_id, run_id) as batch,
+            ThreadPoolExecutor(ANSWERS_AT_ONCE) as answerers,
+        ):
+
+            def answer(placed: tuple[int, PredictionRequest]) -> PredictionAnswer | None:
+                position, request = placed
+                return self._answer_in_batch(request, batch_id, position, batch.key_id)
+
+            # After an error what is under way is still stored, and nothing new is begun.
+            answers = list(answerers.map(answer, batch.requests))
+        return [answer for answer in answers if answer is not None]
+
+    def breakers(self) -> dict[str, BreakerState]:
+        """Return how the breaker of each configured provider stands."""
+        return {breaker.provider: breaker.state() for breaker in self._providers.breakers}
 
     def what_if(self, request: PredictionRequest, changes: Sequence[Change]) -> WhatIf:
         """Return what the served model says of a post as it is and with changes.
@@ -175,8 +214,23 @@ class PredictionService:
         self._loop.submit(self._providers.close).result()
         self._loop.close()
 
+    def _answer_in_batch(
+        self, request: PredictionRequest, batch_id: str, position: int, key_id: int | None
+    ) -> PredictionAnswer | None:
+        try:
+            answer = self.predict(request, batch_id=batch_id, position=position, key_id=key_id)
+        except RefusedRequestError as error:
+            batches.refuse_request(self._database, batch_id, position, error)
+            return None
+        if not answer.stored:
+            raise DatabaseUnavailableError(
+                f"Answer {position} of batch {batch_id} could not be stored. "
+                "Run the batch again when the database answers."
+            )
+        return answer
+
     async def _answer(
-        self, request: PredictionRequest, batch_id: str | None, request_id: str | None
+        self, request: PredictionRequest, origin: _Origin, request_id: str | None
     ) -> PredictionAnswer:
         started = self._clock()
         answer_id = str(uuid4())
@@ -184,9 +238,9 @@ class PredictionService:
             name = request_id or answer_id
             scope.set_tag("request_id", name)
             with structlog.contextvars.bound_contextvars(request_id=name):
-                content = await read_content(_storable(request), self._providers)
+                content = await read_content(analyses.storable(request), self._providers)
                 answer = await self._predicted(content, answer_id, name, started)
-                answer = await self._stored(content.request, answer, batch_id)
+                answer = await self._stored(content.request, answer, origin)
                 log.info(
                     "pipeline complete",
                     analysis_id=answer.id,
@@ -198,7 +252,7 @@ class PredictionService:
                 return answer
 
     async def _what_if(self, request: PredictionRequest, changes: Sequence[Change]) -> WhatIf:
-        content = await read_content(_storable(request), self._providers)
+        content = await read_content(analyses.storable(request), self._providers)
         kept = await self._shared.current()
         if kept.model is None:
             raise NotFoundError("No model is served. Run: viral run retrain_ml.")
@@ -243,26 +297,21 @@ class PredictionService:
         )
 
     async def _stored(
-        self, request: PredictionRequest, answer: PredictionAnswer, batch_id: str | None
+        self, request: PredictionRequest, answer: PredictionAnswer, origin: _Origin
     ) -> PredictionAnswer:
         started = self._clock()
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 await asyncio.to_thread(
-                    analyses.save_answer, self._database, request, answer, batch_id=batch_id
+                    analyses.save_answer,
+                    self._database,
+                    request,
+                    answer,
+                    batch_id=origin.batch_id,
+                    position=origin.position,
+                    key_id=origin.key_id,
                 )
         except Exception as error:  # noqa: BLE001  an answer that was paid for is still given
             report("store", error)
             return unstored(answer, self._clock() - started)
         return answer
-
-
-def _storable(request: PredictionRequest) -> PredictionRequest:
-    """Return the request without the NUL characters that PostgreSQL's text cannot hold."""
-    return request.model_copy(update={name: _without_nul(value) for name, value in request})
-
-
-def _without_nul(value: object) -> object:
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    return value.replace("\x00", "") if isinstance(value, str) else value

@@ -247,6 +247,21 @@ platt_parameters = Table(
     comment="Platt fits by input mode and horizon with the report that judges them.",
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _key(),
+    Column("sha256", Text, nullable=False, unique=True, comment="of the key, which is not stored"),
+    Column("prefix", Text, nullable=False, unique=True, comment="its first characters, as a name"),
+    Column("name", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("tier", Text, nullable=False),
+    _instant("created_at", now=True),
+    _instant("revoked_at", nullable=True),
+    CheckConstraint("tier in ('free', 'starter', 'pro')", name="tier"),
+    comment="Keys of the HTTP API with their scopes.",
+)
+
 analysis_results = Table(
     "analysis_results",
     metadata,
@@ -271,9 +286,32 @@ analysis_results = Table(
     Column("request", JSONB, nullable=False),
     Column("answer", JSONB, nullable=False),
     Column("batch_id", Text),
-    Index(None, "created_at"),
-    Index(None, "batch_id"),
+    Column("position", Integer, comment="of its request in the batch, from 1"),
+    Column("key_id", BigInteger, ForeignKey(api_keys.c.id), comment="who asked over HTTP"),
+    # The id is in both, since a page begins after (created_at, id).
+    Index(None, "created_at", "id"),
+    Index(None, "key_id", "created_at", "id"),
+    # One answer a request, however often its batch is run.
+    UniqueConstraint("batch_id", "position"),
     comment="Answered predictions: raw and served score, and the versions that made them.",
+)
+
+prediction_batches = Table(
+    "prediction_batches",
+    metadata,
+    Column("batch_id", Text, primary_key=True),
+    Column("key_id", BigInteger, ForeignKey(api_keys.c.id), comment="who asked over HTTP"),
+    _instant("requested_at", now=True),
+    Column("total", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("run_id", Text, comment="Dagster run that took it last"),
+    Column("problem", Text, comment="code of what made it fail"),
+    _instant("finished_at", nullable=True),
+    CheckConstraint("state in ('queued', 'running', 'done', 'failed')", name="state"),
+    Index(
+        "ix_prediction_batches_open", "requested_at", postgresql_where=text("finished_at is null")
+    ),
+    comment="Batches of requests: a queued one is launched by prediction_batch_sensor.",
 )
 
 prediction_requests = Table(
@@ -283,6 +321,7 @@ prediction_requests = Table(
     Column("position", Integer, primary_key=True, comment="of the request in its batch, from 1"),
     Column("request", JSONB, nullable=False),
     _instant("requested_at", now=True),
+    Column("problem", JSONB, comment="why its content was refused: code, problem, fix"),
     comment="Requests of batches. A run's config names the batch; what is asked stays here.",
 )
 
@@ -351,6 +390,31 @@ webhook_inbox = Table(
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     _instant("lease_until", nullable=True),
     _instant("processed_at", nullable=True),
+    Column("dataset_id", Text, comment="of the actor run, as Apify tells it"),
+    Column("next_offset", BigInteger, comment="items of the dataset that were read and stored"),
+    Column("run_status", Text, comment="of the actor run when its dataset was read"),
+    Column("problem", Text, comment="what kept the last attempt from its end, or the data away"),
+    Column("report", JSONB, comment="what became of the items so far"),
     UniqueConstraint("source", "delivery_id"),
+    Index(
+        "ix_webhook_inbox_open",
+        "received_at",
+        postgresql_where=text("processed_at is null"),
+    ),
+    Index(None, "dataset_id"),
     comment="Webhook deliveries, durable before they are answered.",
+)
+
+scrape_starts = Table(
+    "scrape_starts",
+    metadata,
+    Column("tick", DateTime(timezone=True), primary_key=True),
+    Column("state", Text, nullable=False),
+    _instant("requested_at"),
+    Column("actor_run_id", Text, unique=True, comment="of the run at Apify"),
+    _instant("started_at", nullable=True),
+    Column("run_status", Text, comment="how the run ended; its cost is settled then"),
+    Column("problem", Text, comment="why nothing was started, or why it is unclear"),
+    CheckConstraint("state in ('starting', 'started', 'refused', 'unclear')", name="state"),
+    comment="Scheduled scrapes by the time of their tick: one start each at most.",
 )

@@ -6,14 +6,16 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 import pytest
 
 from viral_platform.cli import supervisor as supervision
 from viral_platform.cli.supervisor import (
-    Child,
+    Kept,
     Program,
     ProgramError,
     StopRequestedError,
@@ -42,7 +44,7 @@ def program(name: str, source: str) -> Program:
     return Program(name, command, os.environ)
 
 
-def ignore(_children: Sequence[Child]) -> None:
+def ignore(_programs: Sequence[Kept]) -> None:
     pass
 
 
@@ -73,36 +75,120 @@ def test_programs_are_stopped_in_the_reverse_order_of_their_start(
     assert ended == ["third", "second", "first"]
 
 
-def test_a_program_that_ends_by_itself_is_named_with_its_exit_code_and_last_lines(
+def test_a_program_that_ends_during_the_start_is_named_with_its_last_lines_and_ends_all(
     lines: Lines, stop: threading.Event
 ) -> None:
-    with Supervisor(stop, lines, ignore) as supervisor:
+    pids: list[int] = []
+    with Supervisor(stop, lines, lambda kept: pids.append(kept[-1].child.pid)) as supervisor:
         supervisor.start(program("steady", SLEEP))
         supervisor.start(program("broken", "print('the disk is full'); raise SystemExit(3)"))
         with pytest.raises(ProgramError, match=r"broken ended \(exit code 3\)") as raised:
-            supervisor.watch()
+            supervisor.wait_for(lambda: False, what="the web page", seconds=30)
     assert "the disk is full" in str(raised.value)
-
-
-def test_a_killed_program_is_reported_with_the_signal(lines: Lines, stop: threading.Event) -> None:
-    pids: list[int] = []
-    with Supervisor(stop, lines, lambda children: pids.append(children[-1].pid)) as supervisor:
-        supervisor.start(program("victim", SLEEP))
-        os.kill(pids[0], signal.SIGKILL)
-        with pytest.raises(ProgramError, match=r"victim ended \(killed by SIGKILL\)"):
-            supervisor.watch()
-
-
-def test_the_other_programs_are_gone_after_one_has_ended(
-    lines: Lines, stop: threading.Event
-) -> None:
-    pids: list[int] = []
-    with Supervisor(stop, lines, lambda children: pids.append(children[-1].pid)) as supervisor:
-        supervisor.start(program("steady", SLEEP))
-        supervisor.start(program("broken", "raise SystemExit(1)"))
-        with pytest.raises(ProgramError, match="broken"):
-            supervisor.watch()
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_program_that_is_killed_starts_again_beside_the_others(
+    lines: Lines, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "RESTART_SECONDS", (0.1,))
+    states: list[tuple[int, int, str | None]] = []
+
+    def note(programs: Sequence[Kept]) -> None:
+        victim = programs[-1]
+        states.append((victim.child.pid, victim.restarts, victim.problem))
+        if victim.restarts:
+            stop.set()
+
+    with Supervisor(stop, lines, note) as supervisor:
+        supervisor.start(program("steady", SLEEP))
+        steady = states[-1][0]
+        supervisor.start(program("victim", SLEEP))
+        os.kill(states[-1][0], signal.SIGKILL)
+        supervisor.watch()
+        assert psutil.pid_exists(steady)
+        assert psutil.pid_exists(states[-1][0])
+    assert [state[1:] for state in states[1:]] == [
+        (0, None),
+        (0, "killed by SIGKILL"),
+        (1, "killed by SIGKILL"),
+    ]
+    assert any("killed by SIGKILL" in line for name, line in lines.written if name == "viral")
+    assert not any(psutil.pid_exists(pid) for pid, *_ in states)
+
+
+def test_a_program_that_ends_in_a_row_waits_longer_each_time_and_what_it_said_is_told(
+    lines: Lines, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "RESTART_SECONDS", (0.0, 0.1, 0.2))
+    waits: list[float] = []
+
+    def note(programs: Sequence[Kept]) -> None:
+        [kept] = programs
+        if kept.restart_at is not None:
+            waits.append(kept.restart_at - time.monotonic())
+            assert kept.problem == "exit code 3: the disk is full"
+        if len(waits) == 4:
+            stop.set()
+
+    with Supervisor(stop, lines, note) as supervisor:
+        supervisor.start(program("broken", "print('the disk is full'); raise SystemExit(3)"))
+        supervisor.watch()
+    assert waits == pytest.approx([0.0, 0.1, 0.2, 0.2], abs=0.05)
+
+
+def test_a_program_that_ran_for_a_while_starts_again_at_once(
+    lines: Lines, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "RESTART_SECONDS", (0.0, 60.0))
+    monkeypatch.setattr(supervision, "STEADY_SECONDS", 0.0)
+
+    def note(programs: Sequence[Kept]) -> None:
+        if programs[0].restarts == 3:
+            stop.set()
+
+    with Supervisor(stop, lines, note) as supervisor:
+        supervisor.start(program("brief", "pass"))
+        supervisor.watch()
+
+
+def test_a_program_whose_file_is_gone_is_tried_again(
+    lines: Lines, stop: threading.Event, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(supervision, "RESTART_SECONDS", (0.0,))
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    problems: list[str | None] = []
+
+    def note(programs: Sequence[Kept]) -> None:
+        problems.append(programs[0].problem)
+        if programs[0].problem is not None:
+            script.unlink(missing_ok=True)
+        if len(problems) == 4:
+            stop.set()
+
+    with Supervisor(stop, lines, note) as supervisor:
+        supervisor.start(Program("script", [str(script)], os.environ))
+        supervisor.watch()
+    assert problems[1] == "exit code 0"
+    assert "cannot be started" in str(problems[-1])
+
+
+def test_a_stop_does_not_wait_for_a_program_that_is_put_off(
+    lines: Lines, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "RESTART_SECONDS", (60.0,))
+
+    def note(programs: Sequence[Kept]) -> None:
+        if programs[0].restart_at is not None:
+            stop.set()
+
+    with Supervisor(stop, lines, note) as supervisor:
+        supervisor.start(program("broken", "exit(1)"))
+        began = time.monotonic()
+        supervisor.watch()
+    assert time.monotonic() - began < 10
 
 
 def test_a_program_that_ignores_sigterm_is_killed_after_the_bounded_wait(
@@ -116,7 +202,7 @@ def test_a_program_that_ignores_sigterm_is_killed_after_the_bounded_wait(
         time.sleep(60)
     """
     pids: list[int] = []
-    with Supervisor(stop, lines, lambda children: pids.append(children[-1].pid)) as supervisor:
+    with Supervisor(stop, lines, lambda kept: pids.append(kept[-1].child.pid)) as supervisor:
         supervisor.start(program("deaf", source))
         supervisor.wait_for(lambda: lines.has("deaf", "up"), what="deaf", seconds=10)
     assert not psutil.pid_exists(pids[0])

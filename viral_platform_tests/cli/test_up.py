@@ -79,10 +79,11 @@ def events() -> Iterator[io.StringIO]:
 def home(monkeypatch: pytest.MonkeyPatch, events: io.StringIO) -> Iterator[Path]:
     """An installation with ports of its own, in a folder whose path fits a socket."""
     folder = Path(tempfile.mkdtemp(prefix="viral-up-"))
-    webserver, code_server = free_ports(2)
+    webserver, code_server, api = free_ports(3)
     monkeypatch.setenv("VIRAL_HOME", str(folder / "home"))
     monkeypatch.setenv("DAGSTER_WEBSERVER_PORT", str(webserver))
     monkeypatch.setenv("DAGSTER_CODE_SERVER_PORT", str(code_server))
+    monkeypatch.setenv("API_PORT", str(api))
     monkeypatch.setenv("COLUMNS", "200")
     yield folder / "home"
     embedded.stop_server(folder / "home")
@@ -125,6 +126,30 @@ def stand_in() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
+def answered_by_a_run(api_url: str, viral: str) -> None:
+    """Order a batch over HTTP and wait until the sensor's run has answered it."""
+    created = subprocess.run(
+        [viral, "keys", "create", "--name", "t", "--scopes", "predict,read", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    headers = {"Authorization": f"Bearer {json.loads(created.stdout)['key']}"}
+    with httpx.Client(base_url=api_url, headers=headers, timeout=30, trust_env=False) as client:
+        requests = [{"content_text": f"Knife skill number {n} #cooking"} for n in range(3)]
+        taken = client.post("/v1/prediction-jobs", json={"requests": requests})
+        assert taken.status_code == 202, taken.text
+        path = taken.headers["location"]
+        deadline = time.monotonic() + 90
+        while (job := client.get(path).json())["status"] in {"queued", "running"}:
+            assert time.monotonic() < deadline, job
+            time.sleep(0.5)
+        assert (job["status"], job["answered"]) == ("done", 3), job
+        assert len(client.get(f"{path}/results").text.splitlines()) == 3
+        assert len(client.get("/v1/predictions").json()["data"]) == 3
+
+
 @pytest.mark.slow
 def test_up_serves_the_definitions_refuses_a_second_one_and_leaves_nothing_behind(
     home: Path,
@@ -140,6 +165,7 @@ def test_up_serves_the_definitions_refuses_a_second_one_and_leaves_nothing_behin
         assert children["code-server"]["answers"]
         info = httpx.get(f"{state['url']}/server_info", timeout=5, trust_env=False)
         assert "dagster_webserver_version" in info.json()
+        answered_by_a_run(state["api_url"], viral)
         everything = [process.pid, *(p.pid for p in psutil.Process(process.pid).children(True))]
         assert len(everything) >= 5  # the code server works in a process of its own
 
@@ -187,13 +213,27 @@ def test_ctrl_c_ends_everything_with_exit_code_0(home: Path) -> None:
     assert supervisor_of(home) is None
 
 
-def test_a_program_that_dies_ends_up_with_an_error_that_names_it(home: Path) -> None:
+def test_a_program_that_dies_is_started_again_and_status_tells_why(home: Path) -> None:
     with stand_in() as process:
         [child] = recorded_processes(home)
         os.kill(child.pid, signal.SIGKILL)
+        seen: list[tuple[bool, int, str | None]] = []
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not (seen and seen[-1][1]):
+            row = next(r for r in command("status")["processes"] if r["name"] == "daemon")
+            seen.append((row["running"], row["restarts"], row["problem"]))
+            time.sleep(0.05)
+        assert (False, 0, "killed by SIGKILL") in seen
+        assert seen[-1] == (True, 1, "killed by SIGKILL")
+        [again] = recorded_processes(home)
+        process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert "daemon ended (killed by SIGKILL)" in errors
+    assert process.returncode == 0
+    assert "daemon ended (killed by SIGKILL)." in errors
+    assert "It starts again in 1 s." in errors
+    assert "daemon is started again" in errors
+    assert gone(child.pid)
+    assert gone(again.pid)
     assert supervisor_of(home) is None
 
 
@@ -237,7 +277,12 @@ def test_only_one_supervisor_holds_an_installation(home: Path) -> None:
 def test_status_of_an_installation_that_never_ran_starts_and_makes_nothing(home: Path) -> None:
     state = command("status")
     assert (state["running"], state["url"], state["database"]["running"]) == (False, None, False)
-    assert [row["name"] for row in state["processes"]] == ["code-server", "webserver", "daemon"]
+    assert [row["name"] for row in state["processes"]] == [
+        "code-server",
+        "webserver",
+        "daemon",
+        "api",
+    ]
     assert not any(row["running"] for row in state["processes"])
     assert not home.exists()
 
@@ -260,6 +305,7 @@ def test_a_taken_port_is_refused_with_its_setting_and_its_holder(tmp_path: Path)
             viral_home=tmp_path,
             dagster_webserver_port=port,
             dagster_code_server_port=free_ports(1)[0],
+            api_port=free_ports(1)[0],
             _env_file=None,
         )
         expected = rf"port {port} is in use by .*pid {os.getpid()}.*DAGSTER_WEBSERVER_PORT"
@@ -273,9 +319,11 @@ def test_one_port_for_two_servers_is_refused(tmp_path: Path) -> None:
         viral_home=tmp_path,
         dagster_webserver_port=port,
         dagster_code_server_port=port,
+        api_port=free_ports(1)[0],
         _env_file=None,
     )
-    with pytest.raises(ConfigurationError, match="are the same port"):
+    two = "DAGSTER_CODE_SERVER_PORT and DAGSTER_WEBSERVER_PORT are the same port"
+    with pytest.raises(ConfigurationError, match=two):
         programs.check_ports(settings)
 
 

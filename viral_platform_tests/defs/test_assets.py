@@ -17,7 +17,7 @@ from viral_platform.engine.calibration import CalibrationVerdict
 from viral_platform.engine.contracts import PredictionRequest
 from viral_platform.engine.evaluation import EvaluationReport
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
-from viral_platform.services.prediction import store_batch
+from viral_platform.services.batches import store_batch
 from viral_platform.services.rules import sync_rule_library
 from viral_platform.services.training import Parity
 from viral_platform.storage import analyses, models

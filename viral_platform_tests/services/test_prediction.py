@@ -17,7 +17,8 @@ from viral_platform.engine.calibration import PlattFit
 from viral_platform.engine.contracts import MeasuredSnapshot, PredictionAnswer, PredictionRequest
 from viral_platform.engine.errors import DatabaseUnavailableError, RefusedRequestError
 from viral_platform.services import training
-from viral_platform.services.prediction import PredictionService, store_batch
+from viral_platform.services.batches import store_batch
+from viral_platform.services.prediction import PredictionService
 from viral_platform.services.rules import sync_rule_library
 from viral_platform.services.shared_inputs import RELOAD_SECONDS, RETRY_SECONDS
 from viral_platform.storage import calibration

@@ -69,13 +69,7 @@ def import_metadata(report: ImportReport) -> dict[str, dg.MetadataValue | int | 
         for reason, count in file.quarantined_by_reason.items():
             reasons[reason] = reasons.get(reason, 0) + count
     return {
-        "received": report.received,
-        "new": report.new,
-        "updated": report.updated,
-        "unchanged": report.unchanged,
-        "duplicates": report.duplicates,
-        "quarantined": report.quarantined,
-        "scraper_errors": report.scraper_errors,
+        **report.counts(),
         "dated_by_receipt": report.dated_by_receipt,
         "items_per_second": report.received / max(report.seconds, 1e-9),
         "files": len(report.files),

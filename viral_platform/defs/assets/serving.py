@@ -52,9 +52,9 @@ def outcomes_event(added: int, *, is_simulated: bool) -> dg.AssetMaterialization
 def predict(
     context: dg.OpExecutionContext, config: PredictConfig, prediction: PredictionResource
 ) -> None:
-    """Answer the stored requests of one batch and store each answer under its id."""
+    """Answer those stored requests of one batch that have no answer; store each under its id."""
     with nothing_made_with_reason():
-        answers = prediction.get().predict_batch(config.batch_id)
+        answers = prediction.get().predict_batch(config.batch_id, run_id=context.run_id)
     context.log_event(answers_event(answers))
     context.add_output_metadata({"batch_id": config.batch_id, "answers": len(answers)})
 

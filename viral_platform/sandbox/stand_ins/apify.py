@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from viral_platform.engine.errors import InputError
 from viral_platform.sandbox.dirt import error_item
+from viral_platform.sandbox.stand_ins.apify_datasets import Dataset, simulated_items
 from viral_platform.sandbox.stand_ins.apify_posts import items_for
+from viral_platform.sandbox.stand_ins.apify_runs import SimulatedRun
+from viral_platform.sandbox.stand_ins.apify_webhooks import (
+    CREATED,
+    Dispatch,
+    Webhook,
+    deliver,
+    deliver_until_taken,
+    dispatch,
+    event_of,
+    read_webhooks,
+)
 from viral_platform.sandbox.stand_ins.exchange import (
     Answer,
     Document,
@@ -44,66 +58,18 @@ _ERRORS: dict[int, tuple[str, str]] = {
     429: ("rate-limit-exceeded", "You have exceeded the rate limit of 60 requests per second"),
     500: ("internal-server-error", "Internal server error"),
 }
-_RUNNING = frozenset({"READY", "RUNNING"})
-
-
-@dataclass
-class _Run:
-    number: int
-    actor: str
-    started_at: datetime
-    body_size: int
-    items: list[Document]
-    charge_cap_usd: float | None
-    polls: int = 0
-
-    @property
-    def id(self) -> str:
-        return f"run{self.number:014d}"
-
-    @property
-    def dataset_id(self) -> str:
-        return f"data{self.number:013d}"
-
-    def usd(self) -> float:
-        usd = round(START_USD + ITEM_USD * len(self.items), 6)
-        return usd if self.charge_cap_usd is None else min(usd, self.charge_cap_usd)
-
-    def document(self, status: str, *, says_usage: bool) -> Document:
-        """Return the run as the API shows it, with every field that its client requires."""
-        started = self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        is_over = status not in _RUNNING
-        shown: Document = {
-            "id": self.id,
-            "actId": "GdWCkxBtKWOsKjdch",
-            "userId": "7sT5jcggjjA9fNcxF",
-            "startedAt": started,
-            "finishedAt": started if is_over else None,
-            "status": status,
-            "statusMessage": f"Simulated run of {self.actor}" if is_over else None,
-            "isStatusMessageTerminal": True if is_over else None,
-            "meta": {"origin": "API"},
-            "stats": {"inputBodyLen": self.body_size, "restartCount": 0, "computeUnits": 0.001},
-            "options": {
-                "build": "latest",
-                "timeoutSecs": 3600,
-                "memoryMbytes": 1024,
-                "diskMbytes": 2048,
-            },
-            "buildId": "7sTc5jAXbgnjRpgRd",
-            "buildNumber": "0.0.412",
-            "exitCode": 0 if status == "SUCCEEDED" else None,
-            "defaultKeyValueStoreId": f"store{self.number:012d}",
-            "defaultDatasetId": self.dataset_id,
-            "defaultRequestQueueId": f"queue{self.number:012d}",
-        }
-        if says_usage:
-            shown["usageTotalUsd"] = self.usd() if is_over else 0
-        return shown
 
 
 class ApifyStandIn(Provider):
-    """Answers as the API would; a run is over when it is looked at twice or waited for."""
+    """Answers as the API would, and sends the webhooks of runs.
+
+    Attributes
+    ----------
+    run_seconds : float, optional
+        How long runs take that are started over HTTP; None: until they are looked at twice.
+    retry_seconds : float
+        Pause before a webhook that was not taken is sent again; each further one is doubled.
+    """
 
     name = "apify"
     routes = (
@@ -113,12 +79,114 @@ class ApifyStandIn(Provider):
     )
 
     def __init__(self) -> None:
-        self._runs: dict[str, _Run] = {}
+        self.run_seconds: float | None = None
+        self.retry_seconds = 60.0
+        self._runs: dict[str, SimulatedRun] = {}
         self._numbers = itertools.count(1)
+        self._sending: set[asyncio.Task[None]] = set()
 
     def forget(self) -> None:
-        """Drop all runs."""
+        """Drop all runs; what they have not sent yet stays unsent."""
+        self.run_seconds = None
+        self.retry_seconds = 60.0
         self._runs.clear()
+
+    def dataset(
+        self,
+        items: int,
+        *,
+        seed: int = 1,
+        dirt: bool = False,
+        status: str = "SUCCEEDED",
+        ends_after: float = 0.0,
+        usd: float = 0.25,
+        started_at: datetime | None = None,
+    ) -> SimulatedRun:
+        """Add a run whose dataset has so many simulated items; they are made when they are read.
+
+        Parameters
+        ----------
+        items : int
+            How many.
+        seed : int, default 1
+            The same seed gives the same items.
+        dirt : bool, default False
+            Whether copies, errors of the scraper and broken items are among them.
+        status : str, default "SUCCEEDED"
+            How the run ends, `ends_after` seconds from now.
+        usd : float, default 0.25
+            What it costs.
+        started_at : datetime, optional
+            Aware; now when it is not given.
+        """
+        return self._add(
+            actor="simulated",
+            started_at=started_at,
+            total=items,
+            item=simulated_items(seed, dirt=dirt),
+            usd=usd,
+            final_status=status,
+            ends_after=ends_after,
+        )
+
+    def grow(self, run_id: str, items: int, *, at_offset: int = 0) -> None:
+        """Let items appear in a run's dataset once a page from `at_offset` on was read."""
+        self._runs[run_id].dataset.growth.append((at_offset, items))
+
+    def end(self, run_id: str, status: str = "SUCCEEDED") -> None:
+        """Let a run stand at a status from now on."""
+        run = self._runs[run_id]
+        run.final_status, run.ends_after = status, 0.0
+
+    def expire(self, run_id: str) -> None:
+        """Delete a run's dataset, as Apify does after some days."""
+        self._runs[run_id].dataset.is_expired = True
+
+    def empty(self, run_id: str) -> None:
+        """Take all items out of a run's dataset."""
+        self._runs[run_id].dataset.total = 0
+
+    def dispatch(
+        self, run_id: str, *, to: str = "http://127.0.0.1/", event_type: str | None = None
+    ) -> Dispatch:
+        """Return what a webhook with the default template sends of a run's end."""
+        run = self._runs[run_id]
+        webhook = Webhook(event_types=(), request_url=to)
+        shown = run.document(run.final_status, says_usage=True)
+        return dispatch(webhook, event_type or event_of(run.final_status), shown)
+
+    def deliver(
+        self,
+        run_id: str,
+        *,
+        times: int = 1,
+        to: str | None = None,
+        event_type: str | None = None,
+    ) -> list[int]:
+        """Send a run's event now, each webhook's so many times; return the answers' statuses.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        times : int, default 1
+            More than once are duplicates: one dispatch id.
+        to : str, optional
+            Where to, by the default template; the run's own webhooks when it is not given.
+        event_type : str, optional
+            The end of the run when it is not given.
+        """
+        run = self._runs[run_id]
+        event_type = event_type or event_of(run.final_status)
+        if to is not None:
+            return deliver(self.dispatch(run_id, to=to, event_type=event_type), times)
+        shown = run.document(run.final_status, says_usage=True)
+        return [
+            status
+            for webhook in run.webhooks
+            if event_type in webhook.event_types
+            for status in deliver(dispatch(webhook, event_type, shown), times)
+        ]
 
     def answer(self, request: Received, parts: dict[str, str]) -> Answer:
         """Return the answer, or the error that the request or a fault asks for."""
@@ -151,19 +219,74 @@ class ApifyStandIn(Provider):
                 return _error(
                     400, "invalid-input", f"Input is not valid: Field input.{name} must be array"
                 )
+        try:
+            webhooks = read_webhooks(request.query.get("webhooks", "W10="))
+        except InputError as error:
+            return _error(400, "invalid-request", str(error))
         cap = request.query.get("maxTotalChargeUsd")
         limit = request.query.get("maxItems")
-        run = _Run(
-            number=next(self._numbers),
+        items = items_for(body)[: None if limit is None else int(limit)]
+        usd = round(START_USD + ITEM_USD * len(items), 6)
+        run = self._add(
             actor=actor,
-            started_at=datetime.now(UTC),
             body_size=request.size,
-            items=items_for(body)[: None if limit is None else int(limit)],
-            charge_cap_usd=None if cap is None else float(cap),
+            total=len(items),
+            item=items.__getitem__,
+            usd=usd if cap is None else min(usd, float(cap)),
+            ends_after=0.0 if webhooks and self.run_seconds is None else self.run_seconds,
+            webhooks=webhooks,
         )
-        self._runs[run.id] = run
+        if webhooks:
+            task = asyncio.get_running_loop().create_task(self._send_events(run))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
         status = "SUCCEEDED" if float(request.query.get("waitForFinish", 0)) > 0 else "READY"
         return _shown(run, request, status, http_status=201)
+
+    def _add(
+        self,
+        *,
+        actor: str,
+        total: int,
+        item: Callable[[int], Document],
+        usd: float,
+        started_at: datetime | None = None,
+        body_size: int = 0,
+        final_status: str = "SUCCEEDED",
+        ends_after: float | None = None,
+        webhooks: list[Webhook] | None = None,
+    ) -> SimulatedRun:
+        number = next(self._numbers)
+        run = SimulatedRun(
+            number=number,
+            actor=actor,
+            started_at=started_at or datetime.now(UTC),
+            body_size=body_size,
+            dataset=Dataset(f"data{number:013d}", total, item),
+            usd=usd,
+            final_status=final_status,
+            ends_after=ends_after,
+            webhooks=webhooks or [],
+        )
+        self._runs[run.id] = run
+        return run
+
+    async def _send_events(self, run: SimulatedRun) -> None:
+        """Send what the run's webhooks ask for, at its start and at its end."""
+        await self._send(run, CREATED, "RUNNING")
+        await asyncio.sleep(run.ends_after or 0.0)
+        if run.id in self._runs:
+            await self._send(run, event_of(run.final_status), run.final_status)
+
+    async def _send(self, run: SimulatedRun, event_type: str, status: str) -> None:
+        shown = run.document(status, says_usage=True)
+        wanted = [webhook for webhook in run.webhooks if event_type in webhook.event_types]
+        await asyncio.gather(
+            *(
+                deliver_until_taken(dispatch(webhook, event_type, shown), self.retry_seconds)
+                for webhook in wanted
+            )
+        )
 
     def _run(self, request: Received, run_id: str) -> Answer:
         run = self._runs.get(run_id)
@@ -174,34 +297,34 @@ class ApifyStandIn(Provider):
             return _shown(run, request, str(planned.options.get("status", "FAILED")))
         run.polls += 1
         is_waited_for = float(request.query.get("waitForFinish", 0)) > 0
-        return _shown(run, request, "SUCCEEDED" if is_waited_for or run.polls > 1 else "RUNNING")
+        return _shown(run, request, run.status(is_waited_for=is_waited_for))
 
     def _items(self, request: Received, dataset_id: str) -> Answer:
-        found = [run for run in self._runs.values() if run.dataset_id == dataset_id]
-        if not found:
+        found = [run.dataset for run in self._runs.values() if run.dataset_id == dataset_id]
+        if not found or found[0].is_expired:
             return _error(404, message="Dataset was not found")
-        items = found[0].items
+        dataset = found[0]
         planned = request.planned
         if planned and planned.fault is Fault.EMPTY:
-            items = []
+            dataset = Dataset(dataset.id, 0, dataset.item)
         if planned and planned.fault is Fault.ERROR_ITEM:
-            items = [error_item("simulated")]
-        return _page(items, request.query)
+            dataset = Dataset(dataset.id, 1, lambda _: error_item("simulated"))
+        return _page(dataset, request.query)
 
 
-def _page(items: list[Document], query: dict[str, str]) -> Answer:
+def _page(dataset: Dataset, query: dict[str, str]) -> Answer:
     is_descending = query.get("desc") in {"1", "true"}
     offset = int(query.get("offset", 0))
     limit = int(query.get("limit", NO_LIMIT))
-    ordered = items[::-1] if is_descending else items
-    page = ordered[offset : offset + limit]
+    page = dataset.page(offset, limit, is_descending=is_descending)
     headers = {
-        "x-apify-pagination-total": str(len(items)),
+        "x-apify-pagination-total": str(dataset.total),
         "x-apify-pagination-offset": str(offset),
         "x-apify-pagination-limit": str(limit),
         "x-apify-pagination-count": str(len(page)),
         "x-apify-pagination-desc": str(is_descending).lower(),
     }
+    dataset.was_read(offset)
     if query.get("clean") in {"1", "true"}:
         page = [{key: value for key, value in item.items() if key[0] != "#"} for item in page]
         page = [item for item in page if item]
@@ -211,7 +334,7 @@ def _page(items: list[Document], query: dict[str, str]) -> Answer:
     return as_json(page, headers=headers)
 
 
-def _shown(run: _Run, request: Received, status: str, *, http_status: int = 200) -> Answer:
+def _shown(run: SimulatedRun, request: Received, status: str, *, http_status: int = 200) -> Answer:
     fault = request.planned.fault if request.planned else None
     document: dict[str, Any] = run.document(status, says_usage=fault is not Fault.NO_USAGE)
     if fault is Fault.SCHEMA_DRIFT:

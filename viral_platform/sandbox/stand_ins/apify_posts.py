@@ -52,6 +52,15 @@ def items_for(actor_input: Document) -> list[Document]:
     return items
 
 
+def items_of_search(search: str, wanted: int) -> list[Document]:
+    """Return so many posts that a search finds."""
+    found = islice(_found(search), wanted)
+    return [
+        _item(rng, video_id, f"sim_{pick(rng, words.CREATOR_WORDS)}_{int(rng.integers(100)):05d}")
+        for rng, video_id in found
+    ]
+
+
 def _of_url(url: str) -> Document:
     post, mobile = _POST.match(url), _MOBILE.match(url)
     if post:

@@ -66,6 +66,8 @@ class StandIn:
     ----------
     latency : float
         Seconds before each answer.
+    apify : ApifyStandIn
+        Its runs, datasets and webhooks. `dataset` and `deliver` are methods of it.
 
     Examples
     --------
@@ -82,8 +84,9 @@ class StandIn:
         self._lock = threading.Lock()
         self._gemini = GeminiStandIn()
         self._deepseek = DeepSeekStandIn()
-        self._apify = ApifyStandIn()
-        self._providers: tuple[Provider, ...] = (self._gemini, self._deepseek, self._apify)
+        self.apify = ApifyStandIn()
+        self.dataset, self.deliver = self.apify.dataset, self.apify.deliver
+        self._providers: tuple[Provider, ...] = (self._gemini, self._deepseek, self.apify)
         self._server: _Server | None = None
 
     @property

@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
-import msgspec
 import psycopg
 
 from viral_platform.engine.errors import GateRefusedError, InputError, UnreadableFileError
 from viral_platform.observability.logging import get_logger
-from viral_platform.services.ingestion.decoding import (
-    JudgedBatch,
-    Setting,
-    judged_batches,
-    second_process,
-)
+from viral_platform.services.ingestion.decoding import Setting, judged_batches, second_process
 from viral_platform.services.ingestion.pipeline import Source, recognised_items
 from viral_platform.services.ingestion.readers import Export, open_export, sha256_of
+from viral_platform.services.ingestion.storing import COUNTS, Counts, arriving
 from viral_platform.storage import quarantine, videos
 from viral_platform.storage.database import Database
-from viral_platform.storage.quarantine import ImportFile, RejectedItem
+from viral_platform.storage.quarantine import ImportFile
 
 log = get_logger(__name__)
 
-# Rejected items wait for the end of the staging in memory up to here, then in a temporary file.
-_SPOOL_BYTES = 8 << 20
-
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """What became of items: `received` is the sum of the other six."""
-
-    received: int = 0
-    new: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-    scraper_errors: int = 0
-
-    def counts(self) -> dict[str, int]:
-        """Return the seven counts by name."""
-        return {name: getattr(self, name) for name in COUNTS}
-
-
-COUNTS = tuple(counted.name for counted in fields(Counts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,8 +186,7 @@ def _import(
 ) -> FileReport:
     """Stage, merge and quarantine in the connection's transaction, which the caller ends."""
     now = datetime.now(UTC)
-    tally = _Tally()
-    with second_process(export) as second, tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+    with second_process(export) as second, arriving() as arrivals:
         source, items = recognised_items(export, options.source)
         told = options.scraped_at or options.run_started_at
         file = ImportFile(sha256_of(export.path), export.path.name, source, crawled_at=told or now)
@@ -227,28 +195,29 @@ def _import(
             file = replace(file, crawled_at=first.crawled_at)
         setting = Setting(source, file.crawled_at, options.crawl_zone, now)
         judged = judged_batches(items, setting, second)
-        videos.stage(connection, (tally.add(batch, spool, on_progress, export) for batch in judged))
-        if tally.dated_by_default and file.crawled_at != first.crawled_at:
+        arrivals.stage(connection, judged, on_batch=_told_of(on_progress, export))
+        if arrivals.dated_by_default and file.crawled_at != first.crawled_at:
             raise _told_otherwise(export.path, file.crawled_at, first.crawled_at)
-        merged = videos.merge(connection, str(export.path))
-        spool.seek(0)
-        quarantine.store(connection, file, map(_DECODE_REJECTED, spool))
-    report = FileReport(
-        received=tally.received,
-        **asdict(merged),
-        quarantined=tally.reasons.total(),
-        scraper_errors=tally.scraper_errors,
+        counts = arrivals.store(connection, file, str(export.path))
+    dated_by_receipt = told is None and first.dates_the_crawl
+    quarantine.store_counts(connection, file.sha256, counts.counts())
+    return FileReport(
+        **counts.counts(),
         name=file.name,
         sha256=file.sha256,
         source=source,
         bytes=export.size,
         crawled_at=file.crawled_at,
-        dated_by_receipt=tally.dated_by_default if told is None and first.dates_the_crawl else 0,
-        quarantined_by_reason=dict(tally.reasons.most_common()),
+        dated_by_receipt=arrivals.dated_by_default if dated_by_receipt else 0,
+        quarantined_by_reason=dict(arrivals.reasons.most_common()),
         seconds=round(time.perf_counter() - started, 3),
     )
-    quarantine.store_counts(connection, file.sha256, report.counts())
-    return report
+
+
+def _told_of(on_progress: Progress | None, export: Export) -> Callable[[], None] | None:
+    if on_progress is None:
+        return None
+    return lambda: on_progress(export.bytes_read())
 
 
 def _told_otherwise(path: Path, told: datetime, remembered: datetime) -> InputError:
@@ -261,30 +230,3 @@ def _told_otherwise(path: Path, told: datetime, remembered: datetime) -> InputEr
 
 def _shown(time: datetime) -> str:
     return time.astimezone(UTC).isoformat()
-
-
-_ENCODE_REJECTED = msgspec.json.Encoder().encode
-_DECODE_REJECTED = msgspec.json.Decoder(RejectedItem).decode
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What the batches of a file counted."""
-
-    received: int = 0
-    scraper_errors: int = 0
-    dated_by_default: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    def add(
-        self, batch: JudgedBatch, spool: IO[bytes], on_progress: Progress | None, export: Export
-    ) -> bytes:
-        """Count a batch and set its rejected items aside; return its rows for staging."""
-        self.received += batch.received
-        self.scraper_errors += batch.scraper_errors
-        self.dated_by_default += batch.dated_by_default
-        self.reasons.update(item.reason for item in batch.rejected)
-        spool.writelines(_ENCODE_REJECTED(item) + b"\n" for item in batch.rejected)
-        if on_progress is not None:
-            on_progress(export.bytes_read())
-        return batch.block

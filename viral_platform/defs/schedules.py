@@ -1,0 +1,120 @@
+"""Schedules: when a job starts by itself, in UTC. What a job does is not here.
+
+A tick that was missed is made up for once, by Dagster's daemon or by hand. A schedule whose
+settings are not complete, or whose job would change nothing, skips its tick and says why.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from viral_platform.defs import jobs
+from viral_platform.defs.jobs import EXCLUSIVE
+from viral_platform.defs.resources import DatabaseResource
+from viral_platform.services.freshness import trend_state, why_trends_stay
+from viral_platform.services.scraping import TICK_HOURS, missing_settings
+from viral_platform.settings import load_settings
+
+RUNNING = dg.DefaultScheduleStatus.RUNNING
+
+
+def _tags(job_name: str) -> dict[str, str]:
+    return {EXCLUSIVE: job_name}
+
+
+def _schedule(job_name: str, cron: str, description: str) -> dg.ScheduleDefinition:
+    """Return a schedule that starts its job at every tick, by the job's name."""
+    return dg.ScheduleDefinition(
+        name=job_name,
+        job_name=job_name,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=RUNNING,
+        description=description,
+        tags=_tags(job_name),
+    )
+
+
+retrain_ml = _schedule(
+    "retrain_ml",
+    "0 3 * * 1",
+    "Mondays: a new candidate from all crawls. It is promoted when its verdict allows; otherwise "
+    "the champion stays.",
+)
+calibration_audit = _schedule(
+    "calibration_audit",
+    "0 4 1 * *",
+    "On the first of the month: outcomes against served scores, and a new Platt fit. It is put in "
+    "force when its verdict allows.",
+)
+aggregate_costs = _schedule(
+    "aggregate_costs",
+    "15 0 * * *",
+    "After the end of the UTC day: what paid calls cost, held against the day's budget.",
+)
+prune = _schedule(
+    "prune",
+    "30 1 * * *",
+    "Daily: rows that have outlived the RETENTION_DAYS settings are deleted.",
+)
+
+
+def _last_trends_at(instance: dg.DagsterInstance) -> datetime | None:
+    """Return when the last successful run of `calculate_trends` began."""
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=jobs.calculate_trends.name, statuses=[dg.DagsterRunStatus.SUCCESS]),
+        limit=1,
+    )
+    began = records[0].start_time if records else None
+    return None if began is None else datetime.fromtimestamp(began, UTC)
+
+
+@dg.schedule(
+    name="calculate_trends",
+    job_name="calculate_trends",
+    cron_schedule="0 * * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Hourly: trends and creators' baselines from the newest crawls. Skips when no "
+    "crawl came since the last run.",
+    tags=_tags("calculate_trends"),
+)
+def calculate_trends(
+    context: dg.ScheduleEvaluationContext, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Start when there is something new to compute from."""
+    reason = why_trends_stay(trend_state(database.get()), _last_trends_at(context.instance))
+    return dg.RunRequest() if reason is None else dg.SkipReason(reason)
+
+
+@dg.schedule(
+    name="scrape_trending",
+    job_name="scrape_trending",
+    cron_schedule=f"0 */{TICK_HOURS} * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Every six hours: one scrape of the watched hashtags at Apify. Skips while "
+    "APIFY_TOKEN, APIFY_WEBHOOK_URL or APIFY_WEBHOOK_SECRET is not set.",
+    tags=_tags("scrape_trending"),
+)
+def scrape_trending(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Start the scrape of the tick's time, which is the key under which it is started once."""
+    missing = missing_settings(load_settings())
+    if missing:
+        return dg.SkipReason(f"Not set: {', '.join(missing)}. Nothing is scraped without.")
+    tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
+    return dg.RunRequest(
+        run_key=tick, run_config={"ops": {"start_scrape": {"config": {"tick": tick}}}}
+    )
+
+
+SCHEDULES = [
+    calculate_trends,
+    scrape_trending,
+    retrain_ml,
+    calibration_audit,
+    aggregate_costs,
+    prune,
+]

@@ -1,0 +1,328 @@
+"""Each schedule's tick, and what the run that it asks for leaves in the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from viral_platform.definitions import build_definitions
+from viral_platform.defs import schedules
+from viral_platform.defs.dbt import DbtResource
+from viral_platform.defs.jobs import EXCLUSIVE
+from viral_platform.defs.resources import DatabaseResource
+from viral_platform.engine.training_rows import VideoHistory
+from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
+from viral_platform.sandbox.stand_ins import Fault, StandIn
+from viral_platform.services.freshness import TrendState, why_trends_stay
+from viral_platform.services.ingestion.importer import ImportOptions, import_files
+from viral_platform.storage.database import Database
+
+from ..services.conftest import _store
+from ..services.test_calibration import add_pairs, pairs
+
+CRONS = {
+    "calculate_trends": "0 * * * *",
+    "scrape_trending": "0 */6 * * *",
+    "retrain_ml": "0 3 * * 1",
+    "calibration_audit": "0 4 1 * *",
+    "aggregate_costs": "15 0 * * *",
+    "prune": "30 1 * * *",
+}
+FEED = Feed(FeedConfig(n_posts=600, days=12))
+TICK = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SCRAPER = {
+    "APIFY_TOKEN": "apify_api_token",
+    "APIFY_WEBHOOK_URL": "http://127.0.0.1:9/v1/webhooks/apify",
+    "APIFY_WEBHOOK_SECRET": "hush-hush",
+}
+
+
+class Installation:
+    """An installation whose daemon is the test."""
+
+    def __init__(self, database: Database, instance: dg.DagsterInstance) -> None:
+        self.database = database
+        self.instance = instance
+        self.defs = build_definitions()
+
+    def tick(self, name: str) -> dg.RunRequest | str:
+        """Evaluate one tick; return what it asks for, or why it does not."""
+        schedule = self.defs.resolve_schedule_def(name)
+        with dg.build_schedule_context(
+            instance=self.instance,
+            scheduled_execution_time=TICK,
+            resources={"database": DatabaseResource()},
+        ) as context:
+            data = schedule.evaluate_tick(context)
+        if data.skip_message is not None:
+            return data.skip_message
+        (request,) = data.run_requests or []
+        return request
+
+    def run(self, name: str, *, succeeds: bool = True) -> dg.ExecuteInProcessResult:
+        """Evaluate a tick and execute the run that it asks for."""
+        request = self.tick(name)
+        assert isinstance(request, dg.RunRequest), request
+        job = self.defs.resolve_job_def(name)
+        result = job.execute_in_process(
+            run_config=request.run_config,
+            tags=request.tags,
+            instance=self.instance,
+            raise_on_error=False,
+        )
+        assert result.success is succeeds
+        return result
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self.database.connect() as connection:
+            return connection.execute(query).fetchall()
+
+
+@pytest.fixture
+def installation(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Installation]:
+    monkeypatch.setenv("VIRAL_DATABASE_URL", database.url)
+    monkeypatch.setenv("VIRAL_HOME", str(tmp_path / "home"))
+    # Schedules open their instance by a reference, which one in memory has not.
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        yield Installation(database, instance)
+
+
+def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """Return what the operator sees of the one step of a run."""
+    (output,) = result.filter_events(lambda event: event.event_type_value == "STEP_OUTPUT")
+    return {name: entry.value for name, entry in output.step_output_data.metadata.items()}
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    with StandIn() as stand_in:
+        monkeypatch.setenv("APIFY_BASE_URL", stand_in.base_url)
+        yield stand_in
+
+
+@pytest.fixture
+def scraper(monkeypatch: pytest.MonkeyPatch, stand_in: StandIn) -> StandIn:
+    for name, value in SCRAPER.items():
+        monkeypatch.setenv(name, value)
+    return stand_in
+
+
+def test_the_schedules_are_on_at_the_times_of_the_documents() -> None:
+    definitions = build_definitions()
+    found = {schedule.name: schedule for schedule in schedules.SCHEDULES}
+    assert {name: one.cron_schedule for name, one in found.items()} == CRONS
+    for name, schedule in found.items():
+        assert schedule.job_name == name
+        assert schedule.execution_timezone == "UTC"
+        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+        assert schedule.description
+        assert schedule.tags == {EXCLUSIVE: name}
+        assert definitions.resolve_job_def(name).tags[EXCLUSIVE] == name
+        assert definitions.resolve_schedule_def(name) is not None
+
+
+@pytest.mark.parametrize("unset", SCRAPER)
+def test_a_scrape_without_its_settings_is_skipped_and_names_them(
+    installation: Installation, scraper: StandIn, monkeypatch: pytest.MonkeyPatch, unset: str
+) -> None:
+    monkeypatch.delenv(unset)
+    reason = installation.tick("scrape_trending")
+    assert reason == f"Not set: {unset}. Nothing is scraped without."
+    assert scraper.calls("apify") == []
+
+
+def test_a_scrape_tick_starts_the_actor_once_and_books_it(
+    installation: Installation, scraper: StandIn
+) -> None:
+    request = installation.tick("scrape_trending")
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_key == TICK.isoformat()
+    result = installation.run("scrape_trending")
+    told = metadata_of(result)
+    assert (told["tick"], told["max_cents"]) == (TICK.isoformat(), 100.0)
+    (start,) = [call for call in scraper.calls("apify") if call.operation == "start"]
+    assert len(start.body["hashtags"]) == 14
+    ((tick, state, run_id),) = installation.rows(
+        "select tick, state, actor_run_id from app.scrape_starts"
+    )
+    assert (tick, state) == (TICK, "started")
+    assert installation.rows(
+        "select request_id, provider, cost_microdollars, is_estimate from app.cost_events"
+    ) == [(run_id, "apify", 1_000_000, True)]
+    assert told["actor_run_id"] == run_id
+
+    again = installation.run("scrape_trending", succeeds=False)
+    (failure,) = again.filter_events(lambda event: event.is_step_failure)
+    assert failure.step_failure_data.user_failure_data.metadata["kind"].value == "gate_refused"
+    assert len([call for call in scraper.calls("apify") if call.operation == "start"]) == 1
+
+
+def test_a_refused_scrape_fails_its_run_without_another_try(
+    installation: Installation, scraper: StandIn
+) -> None:
+    scraper.fail("apify", Fault.UNAUTHORIZED)
+    result = installation.run("scrape_trending", succeeds=False)
+    (failure,) = result.filter_events(lambda event: event.is_step_failure)
+    assert "unauthorized" in failure.step_failure_data.user_failure_data.description
+    assert result.filter_events(lambda event: event.is_step_up_for_retry) == []
+    assert installation.rows("select state from app.scrape_starts") == [("refused",)]
+
+
+def test_a_weekly_tick_makes_a_candidate_and_promotes_it(
+    installation: Installation, simulate_histories: Callable[..., list[VideoHistory]]
+) -> None:
+    _store(installation.database, simulate_histories())
+    installation.run("retrain_ml")
+    assert installation.rows("select status from app.model_versions") == [("champion",)]
+    assert installation.rows("select count(*) from app.training_sets") == [(1,)]
+
+
+def made_by(database: Database, statement: str) -> Callable[[DbtResource], object]:
+    """Return dbt that makes its mart by one statement; the real one is tested beside its SQL."""
+
+    def stream(context: dg.AssetExecutionContext) -> Iterator[object]:
+        with database.connect() as connection:
+            connection.execute(statement)
+        for key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=key)
+        for check in context.selected_asset_check_keys:
+            yield dg.AssetCheckResult(asset_key=check.asset_key, check_name=check.name, passed=True)
+
+    def cli(_: list[str], *, context: dg.AssetExecutionContext) -> SimpleNamespace:
+        return SimpleNamespace(stream=lambda: stream(context))
+
+    return lambda _: SimpleNamespace(cli=cli)
+
+
+@pytest.mark.usefixtures("outcome_pairs")
+def test_a_monthly_tick_fits_the_calibration_and_puts_it_in_force(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DbtResource, "get", made_by(installation.database, "select 1"))
+    add_pairs(installation.database, *pairs(400), horizon="pre_publication")
+    installation.run("calibration_audit")
+    assert installation.rows("select status, horizon from app.platt_parameters") == [
+        ("in_force", "pre_publication")
+    ]
+
+
+def test_a_daily_tick_adds_up_the_costs(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = """
+        create schema marts;
+        create table marts.daily_costs as
+        select
+            (occurred_at at time zone 'UTC')::date as day, provider, model, count(*) as calls,
+            0::bigint as estimates, sum(cost_microdollars)::bigint as total_microdollars
+        from app.cost_events group by 1, 2, 3
+    """
+    monkeypatch.setattr(DbtResource, "get", made_by(installation.database, statement))
+    with installation.database.connect() as connection:
+        for cost in (7, 5):
+            connection.execute(
+                """
+                insert into app.cost_events (
+                    occurred_at, provider, model, operation, tokens, cost_microdollars,
+                    price_version
+                )
+                values (%s, 'gemini', 'm', 'o', '{}', %s, 'v')
+                """,
+                [TICK, cost],
+            )
+    result = installation.run("aggregate_costs")
+    assert installation.rows("select total_microdollars from marts.daily_costs") == [(12,)]
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert checks["spend_within_budget"].metadata["n"].value == 2
+
+
+def test_a_daily_tick_deletes_what_has_outlived_its_days(installation: Installation) -> None:
+    now = datetime.now(UTC)
+    with installation.database.connect() as connection:
+        for age in (401, 1):
+            connection.execute(
+                """
+                insert into app.cost_events (
+                    occurred_at, provider, model, operation, tokens, cost_microdollars,
+                    price_version
+                )
+                values (%s, 'gemini', 'm', 'o', '{}', 7, 'v')
+                """,
+                [now - timedelta(days=age)],
+            )
+    result = installation.run("prune")
+    assert installation.rows("select count(*) from app.cost_events") == [(1,)]
+    told = metadata_of(result)
+    assert (told["rows"], told["rows_cost_events"], told["is_dry_run"]) == (1, 1, False)
+
+
+def crawl(database: Database, folder: Path, day: int) -> None:
+    """Import what the simulated feed shows on a day."""
+    at = FEED.config.start_at + timedelta(days=day)
+    path = folder / f"day-{day}.jsonl.gz"
+    write_export(FEED.crawl(at), path)
+    import_files(database, [path], ImportOptions(scraped_at=at))
+
+
+# dagster-dbt asks for the op of its context by a name that Dagster has renamed since.
+@pytest.mark.filterwarnings("ignore:AssetExecutionContext.op is deprecated:DeprecationWarning")
+@pytest.mark.slow
+def test_an_hourly_tick_computes_trends_only_after_a_crawl(
+    installation: Installation, tmp_path: Path
+) -> None:
+    assert installation.tick("calculate_trends") == "Nothing was crawled yet."
+    crawl(installation.database, tmp_path, 9)
+    installation.run("calculate_trends")
+    ((window_end, sounds),) = installation.rows(
+        "select max(window_end), count(*) from marts.trending_sounds"
+    )
+    assert sounds > 0
+
+    reason = installation.tick("calculate_trends")
+    assert isinstance(reason, str)
+    assert reason.startswith("No crawl is newer than the window of the trends, which ends at ")
+    assert f"{window_end:%Y-%m-%d %H:%M}" in reason
+    # An earlier crawl that comes late changes what was gained in the window.
+    crawl(installation.database, tmp_path, 8)
+    assert isinstance(installation.tick("calculate_trends"), dg.RunRequest)
+    crawl(installation.database, tmp_path, 10)
+    assert isinstance(installation.tick("calculate_trends"), dg.RunRequest)
+
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+LATER, BEFORE = NOON + timedelta(minutes=1), NOON - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "last_run_at", "stays"),
+    [
+        (TrendState(None, None, None), NOON, True),
+        (TrendState(NOON, BEFORE, None), None, False),
+        (TrendState(NOON, BEFORE, NOON), NOON, True),
+        (TrendState(NOON, BEFORE, NOON), None, False),
+        (TrendState(LATER, BEFORE, NOON), NOON, False),
+        (TrendState(NOON, LATER, NOON), NOON, False),
+    ],
+    ids=[
+        "nothing crawled",
+        "never computed",
+        "nothing new",
+        "last run not known",
+        "newer crawl",
+        "more of the same crawl",
+    ],
+)
+def test_trends_stay_only_when_nothing_can_change_them(
+    state: TrendState, last_run_at: datetime | None, *, stays: bool
+) -> None:
+    assert (why_trends_stay(state, last_run_at) is not None) is stays
