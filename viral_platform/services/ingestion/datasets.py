@@ -14,18 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any
 
 import psycopg
 
 from viral_platform.engine.errors import GateRefusedError, NotFoundError, ProviderError
 from viral_platform.observability.logging import get_logger
-from viral_platform.providers.apify_datasets import ApifyDatasets, DatasetPage
+from viral_platform.providers.apify_datasets import ApifyDatasets
 from viral_platform.providers.apify_wire import PRICE_VERSION, ActorRun
 from viral_platform.services.inbox import APIFY, LEASE_SECONDS, pause_seconds, run_id_of
-from viral_platform.services.ingestion.decoding import Judge, JudgedBatch, Request, Setting
-from viral_platform.services.ingestion.pipeline import RECOGNITION_ITEMS, recognise
+from viral_platform.services.ingestion.pages import JudgedPage, PageJudge
 from viral_platform.services.ingestion.storing import COUNTS, Counts, arriving
 from viral_platform.storage import copies, inbox, quarantine, videos
 from viral_platform.storage.database import Database
@@ -45,7 +43,6 @@ RUN_NOT_FOUND, DATASET_EXPIRED, DATASET_EMPTIED = (
     "dataset_emptied",
 )
 _UNKNOWN_STATUS = "UNKNOWN"
-_USUAL_SOURCE = "clockworks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +207,7 @@ class _Ingest:
         self._tally = _Tally.of(progress.report)
         problem = None
         try:
-            with closing(self._pages(progress.next_offset, dataset)) as pages:
+            with closing(self._pages(progress.next_offset, dataset.crawled_at)) as pages:
                 for page in pages:
                     if page.was_emptied:
                         problem = DATASET_EMPTIED
@@ -222,13 +219,13 @@ class _Ingest:
             problem = DATASET_EXPIRED
         self._finish(dataset, problem)
 
-    def _pages(self, offset: int, dataset: ImportFile) -> Generator[_JudgedPage, None, None]:
+    def _pages(self, offset: int, crawled_at: datetime) -> Generator[JudgedPage, None, None]:
         """Yield judged pages up to the end; the next one is read while one is stored."""
+        with closing(PageJudge(crawled_at)) as judge, ThreadPoolExecutor(1) as reader:
 
-        def read(offset: int) -> _JudgedPage:
-            return _judged(self._apify.page(self._run.dataset_id, offset), dataset, self._now())
+            def read(offset: int) -> JudgedPage:
+                return judge.judged(self._apify.page(self._run.dataset_id, offset), self._now())
 
-        with ThreadPoolExecutor(1) as reader:
             waiting = reader.submit(read, offset)
             while not (page := waiting.result()).is_end:
                 waiting = reader.submit(read, page.read.next_offset)
@@ -236,7 +233,7 @@ class _Ingest:
         if page.was_emptied:
             yield page
 
-    def _store(self, page: _JudgedPage, dataset: ImportFile) -> None:
+    def _store(self, page: JudgedPage, dataset: ImportFile) -> None:
         """Store a page and move the cursor behind it."""
         with arriving() as arrivals:
             arrivals.stage(self._connection, [page.batch])
@@ -324,41 +321,13 @@ class _Tally:
     def of(report: dict[str, Any] | None) -> _Tally:
         return _Tally(**(report or {}))
 
-    def add(self, page: _JudgedPage, counts: Counts, reasons: Counter[str]) -> None:
+    def add(self, page: JudgedPage, counts: Counts, reasons: Counter[str]) -> None:
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(counts, name))
         added = Counter(self.quarantined_by_reason) + reasons
         self.quarantined_by_reason = dict(added.most_common())
         self.pages += 1
         self.bytes += page.read.body_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _JudgedPage:
-    read: DatasetPage
-    source: str
-    batch: JudgedBatch
-
-    @property
-    def is_end(self) -> bool:
-        """Whether no row lies behind the cursor, as far as is known."""
-        return self.read.next_offset == self.read.offset
-
-    @property
-    def was_emptied(self) -> bool:
-        """Whether the dataset has lost what was read of it before."""
-        return self.is_end and self.read.total == 0 and self.read.offset > 0
-
-
-def _judged(page: DatasetPage, dataset: ImportFile, now: datetime) -> _JudgedPage:
-    """Judge a page by the shape of its first items; what has none of the shapes is rejected."""
-    if not page.items:
-        return _JudgedPage(page, _USUAL_SOURCE, JudgedBatch(0, 0, 0, [], b""))
-    shapes = map(recognise, islice(page.items, RECOGNITION_ITEMS))
-    source = next(filter(None, shapes), _USUAL_SOURCE)
-    judge = Judge(Setting(source, dataset.crawled_at, None, now))
-    batch = judge.judged(Request(page.offset + 1, list(page.items)))
-    return _JudgedPage(page, source, batch)
 
 
 def _key(dataset_id: str) -> str:
