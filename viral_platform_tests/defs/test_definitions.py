@@ -17,7 +17,11 @@ JOBS = {
     "calibration_audit",
     "aggregate_costs",
     "prediction_job",
+    "ingest_dataset",
+    "scrape_trending",
+    "prune",
 }
+NEED_CONFIG = {"import_exports", "prediction_job", "ingest_dataset"}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_the_jobs_are_those_that_the_documents_name(defs: dg.Definitions) -> Non
     assert names == JOBS
 
 
-@pytest.mark.parametrize("name", sorted(JOBS - {"import_exports", "prediction_job"}))
+@pytest.mark.parametrize("name", sorted(JOBS - NEED_CONFIG))
 def test_a_job_takes_its_default_config_and_refuses_a_wrong_key(
     defs: dg.Definitions, name: str
 ) -> None:
@@ -81,5 +85,6 @@ def test_an_import_without_files_is_refused_before_it_starts(defs: dg.Definition
 
 
 def test_runs_of_one_job_are_kept_from_overlapping(defs: dg.Definitions) -> None:
-    for name in JOBS - {"prediction_job"}:
+    # Runs of these two are of one batch or one dataset, and exclude by it.
+    for name in JOBS - {"prediction_job", "ingest_dataset"}:
         assert defs.resolve_job_def(name).tags[jobs.EXCLUSIVE] == name

@@ -53,7 +53,7 @@ SPECS = [
     _spec(
         "quarantined_items",
         "Items that failed validation, with field, reason and the raw item; kept until a retry "
-        "accepts them.",
+        "accepts them, or for RETENTION_DAYS_QUARANTINE.",
     ),
     _spec(
         "creator_profiles",
