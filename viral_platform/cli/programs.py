@@ -136,7 +136,9 @@ def webserver(settings: Settings, environment: dict[str, str], workspace: Path) 
 
 def daemon(environment: dict[str, str], workspace: Path) -> Program:
     """Return the program behind schedules, sensors and the run queue."""
-    command = [str(executable("dagster-daemon")), "run", "-w", str(workspace)]
+    # Sensors look every few seconds, and at the level info each look is two lines.
+    command = [str(executable("dagster-daemon")), "run", "--log-level", "warning"]
+    command += ["-w", str(workspace)]
     return Program(DAEMON, command, _with_ours(environment))
 
 

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import psycopg
 
+# Until the transaction's end. Few rows are staged beside the tables, which these joins read whole.
+_BY_INDEX = """
+select set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+"""
 # The staged ids are collated as bytes, which no index of the table serves.
 # The merge before it has left one staged row of a video and crawl, and holds the merges' lock.
 _RAISE = """
@@ -47,8 +51,9 @@ select count(*) from raised
 def raise_counts(connection: psycopg.Connection) -> int:
     """Raise stored counts to those of staged copies with more views; return how many it raised.
 
-    Comes after `videos.merge` in the same transaction. The order in which copies come does not
+    Comes after `videos.merge`, as the last join of the transaction. The order in which copies come does not
     matter, and coming again changes nothing.
     """
+    connection.execute(_BY_INDEX)
     row = connection.execute(_RAISE).fetchone()
     return 0 if row is None else int(row[0])
