@@ -42,7 +42,7 @@ from viral_platform.storage.database import Database
 ITEMS, LARGE = 100_000, 500_000
 ROUNDS = 3
 RATIO_BAR = 0.4
-PEAK_BAR_MB = 400
+PEAK_BAR_MB = 512
 CRAWLED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 

@@ -51,8 +51,8 @@ select count(*) from raised
 def raise_counts(connection: psycopg.Connection) -> int:
     """Raise stored counts to those of staged copies with more views; return how many it raised.
 
-    Comes after `videos.merge`, as the last join of the transaction. The order in which copies come does not
-    matter, and coming again changes nothing.
+    Comes after `videos.merge`, as the last join of the transaction. The order in which copies come
+    does not matter, and coming again changes nothing.
     """
     connection.execute(_BY_INDEX)
     row = connection.execute(_RAISE).fetchone()

@@ -21,7 +21,7 @@ from viral_platform.engine.errors import DatabaseUnavailableError, NotFoundError
 from viral_platform.storage.database import Database
 
 # One number for the reservations of all installations on a server.
-_ADVISORY_LOCK = 7_271_002
+_ADVISORY_LOCK = 7_271_003
 _LOCK_TIMEOUT = "3s"
 
 # The lock is a statement of its own: the sum must be read by one that starts under it.

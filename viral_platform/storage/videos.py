@@ -118,9 +118,9 @@ select
     coalesce(bool_or(not is_simulated), false),
     coalesce(bool_or(is_simulated), false),
     coalesce(bool_or(not is_simulated), false)
-    and exists (select 1 from app.scraped_videos where is_simulated),
+    and coalesce((select is_simulated from app.scraped_videos limit 1), false),
     coalesce(bool_or(is_simulated), false)
-    and exists (select 1 from app.scraped_videos where not is_simulated)
+    and not coalesce((select is_simulated from app.scraped_videos limit 1), true)
 from staged_videos
 """
 
@@ -215,7 +215,10 @@ select
     known.id, staged.crawled_at, staged.views, staged.likes, staged.comments, staged.shares,
     staged.saves, staged.author_followers, staged.sound_uses
 from staged_videos as staged
-inner join app.scraped_videos as known using (platform, platform_video_id)
+inner join app.scraped_videos as known
+    on
+        known.platform = staged.platform collate "default"
+        and known.platform_video_id = staged.platform_video_id collate "default"
 on conflict (video_id, crawled_at) do nothing
 """
 

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +18,7 @@ from viral_platform.providers.calls import Waits
 from viral_platform.sandbox.stand_ins import Fault, StandIn
 from viral_platform.sandbox.stand_ins.apify_runs import SimulatedRun
 from viral_platform.services import inbox
+from viral_platform.services.ingestion import pages
 from viral_platform.services.ingestion.datasets import ingest_delivery, newest_report
 from viral_platform.services.ingestion.importer import ImportOptions, import_file
 from viral_platform.services.ingestion.storing import Counts
@@ -143,6 +146,7 @@ def test_pages_give_what_a_file_of_the_same_items_gives(
         ours, theirs = stored_rows(database), stored_rows(other)
     assert ours.videos == theirs.videos
     assert ours.snapshots == theirs.snapshots
+    assert ours.creators == theirs.creators
     assert ours.quarantine == theirs.quarantine
     assert report.received == whole.received == 400
     assert report.new == whole.new
@@ -480,3 +484,38 @@ def test_a_stored_page_renews_the_lease(
         assert inbox.due(database, 1, start + timedelta(seconds=60)) == []
         may_go.set()
         assert done.result().is_complete
+
+
+def test_a_second_process_judges_the_pages_of_a_long_dataset_and_comes_to_the_same(
+    stand_in: StandIn, apify: ApifyDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "LONG_DATASET_ITEMS", 100)
+    monkeypatch.setattr(pages.os, "cpu_count", lambda: 2)
+    run = stand_in.dataset(300, dirt=True, started_at=STARTED_AT)
+    read = [apify.page(run.dataset_id, offset) for offset in (120, 160)]
+    now = datetime.now(UTC)
+    judge, here = pages.PageJudge(STARTED_AT), pages.PageJudge(STARTED_AT)
+    monkeypatch.setattr(pages, "Judge", _Unused)
+    with closing(judge):
+        # The first page starts it; until it is there, pages are judged here.
+        with pytest.raises(AssertionError, match="judged here"):
+            judge.judged(read[0], now)
+        assert judge._second is not None
+        deadline = time.monotonic() + 20
+        while not judge._second.is_free() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        there = [judge.judged(page, now) for page in read]
+        with pytest.raises(AssertionError, match="judged here"):
+            judge.judged(replace(read[0], items=[b'{"postPage": "x"}']), now)
+    monkeypatch.undo()
+    assert there == [here.judged(page, now) for page in read]
+    assert there[0].batch.rejected
+    judge.close()
+
+
+class _Unused:
+    def __init__(self, setting: object) -> None:
+        pass
+
+    def judged(self, request: object) -> None:
+        raise AssertionError("judged here")
