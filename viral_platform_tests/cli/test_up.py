@@ -183,7 +183,7 @@ def test_up_serves_the_definitions_refuses_a_second_one_and_leaves_nothing_behin
     assert all(gone(pid) for pid in everything)
     assert not any(ports.answers(row["port"]) for row in children.values() if row["port"])
     assert not embedded.is_running(home)
-    assert "daemon      | " in errors
+    assert "code-server | " in errors
     assert "\x1b" not in errors  # no terminal, no colours
 
 
