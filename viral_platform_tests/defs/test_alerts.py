@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -356,12 +358,16 @@ def test_faults_planted_in_an_op_and_in_a_sensor_arrive_from_a_daemon(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            start_new_session=True,
         )
         try:
             wait_for(lambda: bool(named("tick_failed") and len(named("run_failed")) > 1), 90)
         finally:
             daemon.send_signal(signal.SIGINT)
             daemon.wait(timeout=30)
+            # Its code server may outlive it, waiting for a call that nobody makes any more.
+            with suppress(ProcessLookupError):
+                os.killpg(daemon.pid, signal.SIGKILL)
     ticks, runs = named("tick_failed"), named("run_failed")
     # The sensor fails at each of its ticks, which is one thing to tell.
     assert len(ticks) == 1, [(t["tags"], t["exception"]) for t in ticks]
