@@ -26,6 +26,7 @@ from viral_platform.providers.apify_wire import (
     PROVIDER,
     ActorRun,
     broken,
+    client_options,
     microdollars,
     read_run,
     refusal,
@@ -33,14 +34,13 @@ from viral_platform.providers.apify_wire import (
 from viral_platform.providers.breaker import CircuitBreaker
 from viral_platform.providers.budget import Budget, PaidCall
 from viral_platform.providers.calls import Waits
-from viral_platform.providers.wire import plain_word, usable_key
+from viral_platform.providers.wire import plain_word
 
 log = get_logger(__name__)
 
 OPERATION = "fetch_post"
 
 ATTEMPTS = 3
-CONNECT_SECONDS = 5.0
 # How long the API holds a poll, and how long the connection may then be silent.
 POLL_HELD_SECONDS = 10
 READ_SECONDS = 15.0
@@ -109,11 +109,7 @@ class ApifyClient:
         self._waits = waits
         self._now = now
         self._client = httpx.AsyncClient(
-            base_url=f"{base_url.rstrip('/')}/v2",
-            headers={"Authorization": f"Bearer {usable_key(token, 'APIFY_TOKEN')}"},
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-            transport=transport,
+            **client_options(token, base_url, read_seconds=READ_SECONDS), transport=transport
         )
 
     async def fetch_post(self, url: str, meter: Meter) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from viral_platform.providers.apify_wire import (
     PROVIDER,
     ActorRun,
     broken,
+    client_options,
     microdollars,
     read_run,
     refusal,
@@ -36,7 +37,6 @@ log = get_logger(__name__)
 
 OPERATION = "scrape"
 ATTEMPTS = 3
-CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105  a name
 # Every way in which a run can end: one that failed still brings what it had gathered.
@@ -143,11 +143,7 @@ class ActorStarter:
         self._waits = waits
         self._now = now
         self._client = httpx.AsyncClient(
-            base_url=f"{base_url.rstrip('/')}/v2",
-            headers={"Authorization": f"Bearer {usable_key(token, 'APIFY_TOKEN')}"},
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-            transport=transport,
+            **client_options(token, base_url, read_seconds=READ_SECONDS), transport=transport
         )
 
     async def start_actor(

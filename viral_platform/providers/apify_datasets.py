@@ -19,14 +19,19 @@ import msgspec
 import stamina
 
 from viral_platform.engine.errors import ProviderError
-from viral_platform.providers.apify_wire import PROVIDER, ActorRun, broken, read_run, refusal
+from viral_platform.providers.apify_wire import (
+    PROVIDER,
+    ActorRun,
+    broken,
+    client_options,
+    read_run,
+    refusal,
+)
 from viral_platform.providers.calls import Waits
-from viral_platform.providers.wire import usable_key
 
 Result = TypeVar("Result")
 
 ATTEMPTS = 4
-CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 PAGE_ITEMS = 1_000
 # A page is held whole; one of longer items is asked for in parts.
@@ -100,11 +105,7 @@ class ApifyDatasets:
         self._page_bytes = page_bytes
         self._now = now
         self._client = httpx.Client(
-            base_url=f"{base_url.rstrip('/')}/v2",
-            headers={"Authorization": f"Bearer {usable_key(token, 'APIFY_TOKEN')}"},
-            timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-            transport=transport,
+            **client_options(token, base_url, read_seconds=read_seconds), transport=transport
         )
 
     def close(self) -> None:
