@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -31,6 +31,7 @@ from viral_platform.cli.output import (
 from viral_platform.cli.predict import explained
 from viral_platform.cli.run import show_step
 from viral_platform.cli.runner import RunReport, open_instance, run_job
+from viral_platform.cli.traced import Trace, trace_scrape
 from viral_platform.defs.assets.serving import answers_event, outcomes_event
 from viral_platform.engine.contracts import (
     MeasuredSnapshot,
@@ -58,6 +59,8 @@ TRAINING_CRAWLS = (4, 7, 10, 13, 16, 19, 22, 25, 26, 27)
 PREDICTED = (27.0, 28.5)
 LATER_CRAWLS = (34, 35, 36)
 MAX_AGE_DAYS = 21.0
+# The scrape that is traced comes six hours after the last crawl, as the schedule has it.
+SCRAPED, SCRAPED_AGE_DAYS = 36.25, 4.0
 
 
 @dataclass
@@ -77,13 +80,19 @@ class _Story:
         instance = open_instance(self.installation.settings, self.installation.database)
         instance.report_runless_asset_event(event)
 
-    def job(self, name: str, config: dict[str, object] | None = None) -> RunReport:
+    def job(
+        self,
+        name: str,
+        config: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> RunReport:
         """Run a job and keep its report; a failure is told and the story goes on."""
         report = run_job(
             name,
             self.installation.settings,
             self.installation.database,
             config=config,
+            tags=tags,
             on_step=show_step,
         )
         self.runs.append(report)
@@ -138,13 +147,21 @@ def demo(
         story.job("calibration_audit")
     _say("5. Three predictions, explained")
     answers = _explain(story, sandbox=sandbox)
+    trace = _traced(story) if sandbox else None
+    if sandbox:
+        story.job("aggregate_costs")
     summary = _summary(story, time.monotonic() - started)
     if json:
+        summary["trace"] = None if trace is None else trace.as_dict()
         summary["answers"] = [answer.model_dump(mode="json") for answer in answers]
         emit(summary, as_json=True, human=str)
         return
     for answer in answers:
         out.print(explained(answer))
+    if trace is not None:
+        out.rule("One video from the scrape to an answer")
+        for line in trace.lines():
+            out.print(line, highlight=False)
     _print_summary(story, summary)
 
 
@@ -176,9 +193,23 @@ def _explain(story: _Story, *, sandbox: bool) -> list[PredictionAnswer]:
             _sandboxed(settings, stand_in.base_url), story.installation.database
         ) as service,
     ):
-        answers = [service.predict(request) for request in requests]
-    story.job("aggregate_costs")
-    return answers
+        return [service.predict(request) for request in requests]
+
+
+def _traced(story: _Story) -> Trace | None:
+    """Run one scrape by schedule on the same feed; None when this tick's was started before."""
+    _say("6. One scrape by schedule: tick, actor, webhook, inbox, sensor, ingest, trends, answer")
+    at = story.day(SCRAPED)
+    try:
+        return trace_scrape(
+            story.installation,
+            list(story.feed.crawl(at, max_age_days=SCRAPED_AGE_DAYS, dirt=False)),
+            crawled_at=at,
+            run=lambda name, request: story.job(name, request.run_config, request.tags),
+        )
+    except GateRefusedError as refused:
+        err.print(f"[yellow]{refused}[/]")
+        return None
 
 
 def _sandboxed(settings: Settings, base_url: str) -> Settings:

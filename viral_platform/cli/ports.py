@@ -20,6 +20,13 @@ def answers(port: int) -> bool:
     return True
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.create_server((HOST, 0)) as listener:
+        number: int = listener.getsockname()[1]
+    return number
+
+
 def why_unusable(port: int, host: str = HOST) -> str | None:
     """Return why we cannot listen on the port, None when we can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

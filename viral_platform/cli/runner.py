@@ -106,6 +106,7 @@ def run_job(
     database: Database,
     *,
     config: Mapping[str, object] | None = None,
+    tags: Mapping[str, str] | None = None,
     on_step: StepListener = lambda _step, _ok, _seconds: None,
 ) -> RunReport:
     """Run a job to its end and return its report.
@@ -134,6 +135,7 @@ def run_job(
             .with_hooks(_listeners(on_step))
             .execute_in_process(
                 run_config={**_QUIET, **(config or {})},
+                tags=None if tags is None else dict(tags),
                 instance=open_instance(settings, database),
                 raise_on_error=False,
             )

@@ -115,9 +115,30 @@ def test_in_the_sandbox_its_answers_have_all_five_signals_with_records_and_costs
         ("gemini", "gemini-2.5-flash"),
         ("deepseek", "deepseek-flash"),
     }
+    answers = [*demo.summary["answers"], demo.summary["trace"]["prediction"]]
     assert sum(float(row["total_cost_cents"]) for row in spent) == pytest.approx(
-        sum(answer["cost_cents"] for answer in demo.summary["answers"])
+        sum(answer["cost_cents"] for answer in answers)
     )
+
+
+def test_one_video_is_traced_from_the_dataset_to_an_answer_over_http(demo: Installation) -> None:
+    trace = demo.summary["trace"]
+    item, row, mart = trace["dataset_item"], trace["inbox_row"], trace["mart_row"]
+    assert item["position"] >= 1
+    assert row["event_type"] == "ACTOR.RUN.SUCCEEDED"
+    assert row["received_at"] < row["processed_at"]
+    runs = {trace[f"{name}_run_id"] for name in ("scrape", "ingest", "trends")}
+    assert len(runs) == 3
+    # The file of the last crawl, and six hours later the data set.
+    assert [shot["crawled_at"][:13] for shot in trace["snapshots"]][-2:] == [
+        "2026-02-06T00",
+        "2026-02-06T06",
+    ]
+    assert trace["snapshots"][-1]["views"] == item["views"]
+    assert mart["window_end"] == trace["snapshots"][-1]["crawled_at"]
+    assert mart["velocity_score"] is not None
+    assert trace["prediction"]["sound_key"] == mart["sound_key"]
+    assert trace["prediction"]["velocity_score"] == mart["velocity_score"]
 
 
 def test_trends_name_their_window_and_come_from_snapshots(demo: Installation) -> None:

@@ -81,6 +81,7 @@ class ApifyStandIn(Provider):
     def __init__(self) -> None:
         self.run_seconds: float | None = None
         self.retry_seconds = 60.0
+        self._brought: tuple[list[Document], datetime] | None = None
         self._runs: dict[str, SimulatedRun] = {}
         self._numbers = itertools.count(1)
         self._sending: set[asyncio.Task[None]] = set()
@@ -89,7 +90,20 @@ class ApifyStandIn(Provider):
         """Drop all runs; what they have not sent yet stays unsent."""
         self.run_seconds = None
         self.retry_seconds = 60.0
+        self._brought = None
         self._runs.clear()
+
+    def bring(self, items: list[Document], *, started_at: datetime) -> None:
+        """Let runs that are started over HTTP begin at a time and bring these items.
+
+        Parameters
+        ----------
+        items : list of dict
+            In the place of those that belong to the run's input; its caps still cut them.
+        started_at : datetime
+            Aware.
+        """
+        self._brought = items, started_at
 
     def dataset(
         self,
@@ -225,7 +239,8 @@ class ApifyStandIn(Provider):
             return _error(400, "invalid-request", str(error))
         cap = request.query.get("maxTotalChargeUsd")
         limit = request.query.get("maxItems")
-        items = items_for(body)[: None if limit is None else int(limit)]
+        found, started_at = self._brought or (items_for(body), None)
+        items = found[: None if limit is None else int(limit)]
         usd = round(START_USD + ITEM_USD * len(items), 6)
         run = self._add(
             actor=actor,
@@ -233,6 +248,7 @@ class ApifyStandIn(Provider):
             total=len(items),
             item=items.__getitem__,
             usd=usd if cap is None else min(usd, float(cap)),
+            started_at=started_at,
             ends_after=0.0 if webhooks and self.run_seconds is None else self.run_seconds,
             webhooks=webhooks,
         )
