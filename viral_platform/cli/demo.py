@@ -207,9 +207,8 @@ def _traced(story: _Story) -> Trace | None:
             crawled_at=at,
             run=lambda name, request: story.job(name, request.run_config, request.tags),
         )
-    except GateRefusedError as refused:
-        err.print(f"[yellow]{refused}[/]")
-        return None
+    except GateRefusedError:
+        return None  # the job has told it
 
 
 def _sandboxed(settings: Settings, base_url: str) -> Settings:

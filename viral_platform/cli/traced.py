@@ -27,8 +27,8 @@ from viral_platform.cli.output import Installation
 from viral_platform.cli.programs import executable
 from viral_platform.cli.runner import RunReport, open_instance
 from viral_platform.defs.resources import DatabaseResource
-from viral_platform.engine.contracts import PredictionAnswer
-from viral_platform.engine.errors import OutsideServiceError
+from viral_platform.engine.contracts import MatchedSound, PredictionAnswer
+from viral_platform.engine.errors import NotFoundError, OutsideServiceError
 from viral_platform.sandbox.stand_ins import StandIn
 from viral_platform.services import inbox
 from viral_platform.services.keys import create_key
@@ -119,7 +119,7 @@ def trace_scrape(
     OutsideServiceError
         The API does not start, or the webhook does not arrive.
     NotFoundError
-        None of the videos has a sound with a name and a velocity.
+        None of the videos has a sound with a name and a velocity, or the answer does not name it.
     """
     port = ports.free_port()
     log_path = installation.settings.home / "logs" / "demo-api.log"
@@ -127,17 +127,17 @@ def trace_scrape(
         stand_in.apify.bring([dict(item) for item in items], started_at=crawled_at)
         with _environment(_sandboxed(stand_in.base_url, port)), _serving(port, log_path):
             scrape = _tick(installation, "scrape_trending")
-            scrape_run = run("scrape_trending", scrape)
-            scrape_run.raise_for_problem()
+            scrape_run = _succeeded(run("scrape_trending", scrape))
             inbox_id = _delivered(installation)
-            ingest_run = run("ingest_dataset", _sensed(installation))
-            trends_run = run("calculate_trends", _tick(installation, "calculate_trends"))
+            ingest_run = _succeeded(run("ingest_dataset", _sensed(installation)))
+            trends = _tick(installation, "calculate_trends")
+            trends_run = _succeeded(run("calculate_trends", trends))
             ids = [str(item.get("id")) for item in items]
             video = traces.of_fastest_sound(installation.database, ids, crawled_at)
             answer = _asked(installation, port, video)
     delivery = get_delivery(installation.database, inbox_id)
     position = ids.index(video.platform_video_id)
-    matched = next(one for one in answer.matched_sounds if one.sound_id == video.sound_key)
+    matched = _matched(answer, video)
     return Trace(
         tick=str(scrape.run_key),
         scrape_run_id=scrape_run.run_id,
@@ -171,6 +171,18 @@ def trace_scrape(
             else round(matched.velocity_score, 1),
         },
     )
+
+
+def _succeeded(report: RunReport) -> RunReport:
+    report.raise_for_problem()
+    return report
+
+
+def _matched(answer: PredictionAnswer, video: TracedVideo) -> MatchedSound:
+    for sound in answer.matched_sounds:
+        if sound.sound_id == video.sound_key:
+            return sound
+    raise NotFoundError(f"The answer {answer.id} does not name the sound {video.sound_key}.")
 
 
 def _minute(shot: Mapping[str, object]) -> str:
