@@ -54,12 +54,14 @@ def build_definitions() -> dg.Definitions:
             serving.prediction_job,
             webhooks.ingest_dataset,
             scraping.scrape_trending,
+            scraping.start_ordered_scrape,
             retention.prune,
         ],
         schedules=schedules.SCHEDULES,
         sensors=[
             sensors.prediction_batch_sensor,
             webhooks.apify_webhook_sensor,
+            scraping.scrape_order_sensor,
             *alerts.SENSORS,
         ],
         resources={

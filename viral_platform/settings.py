@@ -87,13 +87,19 @@ class Settings(BaseSettings):
         description="Hashtags that are scraped every six hours, separated by commas.",
     )
     scraper_max_items: int = Field(
-        2_000, ge=1, description="How many items one scheduled scrape may bring at most."
+        2_000, ge=1, description="How many items one scrape may bring at most."
     )
     scraper_max_cents: float = Field(
         100.0,
         gt=0,
-        description="What one scheduled scrape may charge at most, US cents; so much of "
-        "DAILY_BUDGET_CENTS is set aside until it has ended.",
+        description="What one scrape may charge at most, US cents, and 1 cent an item and 1 for "
+        "its start; so much of DAILY_BUDGET_CENTS is set aside until it has ended.",
+    )
+    profile_cooldown_hours: float = Field(
+        24.0,
+        ge=0,
+        description="A creator's profile that was scraped, or waits for it, is not scraped again "
+        "for a changed handle within so many hours.",
     )
     daily_budget_cents: float = Field(
         500.0,

@@ -18,7 +18,9 @@ from viral_platform.engine.contracts import (
     TrendPhase,
 )
 from viral_platform.providers.breaker import BreakerStatus
+from viral_platform.services.profiles import WhatFollows
 from viral_platform.storage.batches import BatchState
+from viral_platform.storage.scrapes import StartState
 
 MAX_JOB_REQUESTS = 1_000
 
@@ -102,6 +104,17 @@ class OutcomeBody(StrictModel):
     ] = None
 
 
+class ProfileBody(StrictModel):
+    """Who the holder of the key is on TikTok; null takes it back."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"creator_handle": "@some.cook"}]})
+
+    creator_handle: Annotated[
+        str | None,
+        Field(max_length=200, description="With or without '@', or the profile's address."),
+    ]
+
+
 class PredictionPage(BaseModel):
     """Answers as they were given, the newest first."""
 
@@ -145,6 +158,43 @@ class OutcomeResult(BaseModel):
     model_version: str
     measured_at: datetime
     reported_at: datetime
+
+
+class HandleResult(BaseModel):
+    """The stored handle, lower case and without '@', and what follows from it."""
+
+    creator_handle: str | None
+    scrape: WhatFollows
+
+
+class Creator(BaseModel):
+    """A creator as the newest crawl tells; null is unknown."""
+
+    handle: str
+    display_name: str | None
+    followers: int | None
+    following: int | None
+    hearts: int | None
+    video_count: int | None
+    is_verified: bool | None
+    is_simulated: bool
+    crawled_at: datetime
+
+
+class ProfileScrape(BaseModel):
+    """How the last scrape of the creator's profile stands; `started`: its data come by webhook."""
+
+    state: StartState
+    requested_at: datetime
+
+
+class Profile(BaseModel):
+    """A key's creator; null where none is set, or nothing was crawled yet."""
+
+    creator_handle: str | None
+    changed_at: datetime | None
+    creator: Creator | None
+    scrape: ProfileScrape | None
 
 
 class CostRow(BaseModel):
@@ -234,4 +284,10 @@ class ProblemDetails(BaseModel):
     fix: str | None = None
 
 
-BODIES: tuple[type[BaseModel], ...] = (PredictionBody, JobBody, OutcomeBody, ProblemDetails)
+BODIES: tuple[type[BaseModel], ...] = (
+    PredictionBody,
+    JobBody,
+    OutcomeBody,
+    ProfileBody,
+    ProblemDetails,
+)

@@ -39,6 +39,12 @@ class Caller:
         """Id of the key whose rows may be seen, None when all may be."""
         return None if ADMIN in self.scopes else self.key_id
 
+    def require_key(self) -> int:
+        """Return the id of the key; `CRON_SECRET`, which has none, opens admin routes alone."""
+        if self.key_id is None:
+            raise Problem("unauthorized", "This needs a key: CRON_SECRET is none.")
+        return self.key_id
+
 
 def requires(*scopes: str) -> Callable[..., Caller]:
     """Return a dependency that lets those through who have one of the scopes, or `admin`.

@@ -30,9 +30,9 @@ from viral_platform.defs.resources import DatabaseResource
 from viral_platform.engine.contracts import MatchedSound, PredictionAnswer
 from viral_platform.engine.errors import NotFoundError, OutsideServiceError
 from viral_platform.sandbox.stand_ins import StandIn
-from viral_platform.services import inbox
+from viral_platform.services import inbox, trending_scrapes
 from viral_platform.services.keys import create_key
-from viral_platform.services.scraping import latest_tick
+from viral_platform.services.ticks import latest_tick
 from viral_platform.storage import traces
 from viral_platform.storage.inbox import Delivery
 from viral_platform.storage.inbox import get as get_delivery
@@ -253,7 +253,7 @@ def _tick(installation: Installation, name: str) -> dg.RunRequest:
 
     with dg.build_schedule_context(
         instance=open_instance(installation.settings, installation.database),
-        scheduled_execution_time=latest_tick(datetime.now(UTC)),
+        scheduled_execution_time=latest_tick(datetime.now(UTC), trending_scrapes.EVERY),
         resources={"database": DatabaseResource()},
     ) as context:
         data = defs.resolve_schedule_def(name).evaluate_tick(context)

@@ -14,7 +14,7 @@ from viral_platform.defs import jobs
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
 from viral_platform.services.freshness import trend_state, why_trends_stay
-from viral_platform.services.scraping import TICK_HOURS, missing_settings
+from viral_platform.services.scraping import missing_settings
 from viral_platform.settings import load_settings
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
@@ -92,7 +92,7 @@ def calculate_trends(
 @dg.schedule(
     name="scrape_trending",
     job_name="scrape_trending",
-    cron_schedule=f"0 */{TICK_HOURS} * * *",
+    cron_schedule="0 */6 * * *",
     execution_timezone="UTC",
     default_status=RUNNING,
     description="Every six hours: one scrape of the watched hashtags at Apify. Skips while "

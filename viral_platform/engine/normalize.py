@@ -11,6 +11,7 @@ import unicodedata
 from itertools import takewhile
 
 from viral_platform.engine.contracts import ContentPayload, PredictionRequest
+from viral_platform.engine.errors import RefusedRequestError
 from viral_platform.engine.text import WHITE_SPACE
 
 # A longer figure in a text ("1000000 min") speaks of something other than the video.
@@ -20,6 +21,9 @@ _FLAGS = re.ASCII | re.IGNORECASE
 # The look-behind keeps a long run of digits from being tried again at each of its digits.
 _SECONDS = re.compile(rf"(?<![0-9])([0-9]+){WHITE_SPACE}*(?:seconds?|sec|s)\b", _FLAGS)
 _MINUTES = re.compile(rf"(?<![0-9])([0-9]+){WHITE_SPACE}*(?:minutes?|min)\b", _FLAGS)
+
+_PROFILE_ADDRESS = re.compile(r"\A(?:https://)?(?:www\.|m\.)?tiktok\.com/(?=@)", _FLAGS)
+_HANDLE = re.compile(r"[a-z0-9_.]{1,23}[a-z0-9_]", re.ASCII)
 
 _AROUND_A_TAG = re.compile(r"^[#\s]+|\s+$")
 _VARIATION_SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
@@ -76,6 +80,33 @@ def normalize_handle(handle: str) -> str:
     'some.creator'
     """
     return handle.strip().lstrip("@").strip().lower()
+
+
+def tiktok_handle(text: str) -> str:
+    """Return the handle that a text names, in the form of `normalize_handle`.
+
+    TikTok's own rules: 2 to 24 letters, digits, underscores and periods, no period at the end.
+    The address of a profile names one too.
+
+    Raises
+    ------
+    RefusedRequestError
+        Code "not_a_handle".
+
+    Examples
+    --------
+    >>> tiktok_handle("https://www.tiktok.com/@Some.Creator?lang=en")
+    'some.creator'
+    """
+    handle = normalize_handle(_PROFILE_ADDRESS.sub("", text.strip()).split("?")[0])
+    if not _HANDLE.fullmatch(handle):
+        raise RefusedRequestError(
+            "not_a_handle",
+            "This is no TikTok handle.",
+            "Give 2 to 24 letters, digits, underscores and periods, as @some.creator; a period "
+            "may not be the last.",
+        )
+    return handle
 
 
 def duration_hint(text: str) -> int | None:

@@ -1,19 +1,21 @@
-"""Scrapes that start by schedule: one actor run a tick, within caps on items and spend.
+"""Scrapes: one actor run for an order, started at most once, within caps on items and spend.
 
-What an actor run brings is the work of `services.ingestion.datasets`, begun by its webhook.
+What is scraped, and when, is the work of the purposes' modules (`trending_scrapes`, `profiles`);
+what an actor run brings that of `services.ingestion.datasets`, begun by its webhook.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from viral_platform.engine.errors import (
     ConfigurationError,
     GateRefusedError,
-    InputError,
+    NotFoundError,
     ProviderError,
 )
 from viral_platform.engine.spend import RequestSpend
@@ -34,17 +36,17 @@ from viral_platform.settings import Settings
 from viral_platform.storage import scrapes
 from viral_platform.storage.costs import CostLedger
 from viral_platform.storage.database import Database
-from viral_platform.storage.scrapes import ScrapeStart
+from viral_platform.storage.scrapes import ScrapeOrder, ScrapeStart
 
 log = get_logger(__name__)
 
-TICK_HOURS = 6
-RESULTS_PER_PAGE = 100
-# Well below the time between two ticks, so that two scrapes never run at once.
+# Well below the time between two ticks, so that two scrapes of a schedule never run at once.
 RUN_SECONDS = 2 * 3_600
 # A start that is not recorded after so long was interrupted.
 ABANDONED_AFTER = timedelta(minutes=10)
 SETTLED_AT_ONCE = 20
+# Above what the actor's items cost, so that a short scrape does not set aside what a long one may.
+CENTS_PER_ITEM = 1.0
 
 _CENTS_PER_DOLLAR = 100
 _MICRODOLLARS_PER_CENT = 10_000
@@ -56,27 +58,13 @@ _NEEDED = ("apify_token", "apify_webhook_url", "apify_webhook_secret")
 class ScrapeReport:
     """A scrape that was started; `settled` earlier ones got their cost in place of its ceiling."""
 
-    tick: datetime
+    order: ScrapeOrder
     actor_run_id: str
     started_at: datetime
     actor: str
-    hashtags: tuple[str, ...]
-    results_per_page: int
     max_items: int
     max_cents: float
     settled: int
-
-
-def hashtags_of(text: str) -> tuple[str, ...]:
-    """Return the hashtags of `SCRAPER_HASHTAGS`, each once, as the actor takes them.
-
-    Examples
-    --------
-    >>> hashtags_of(" #FYP, cooking,,fyp ")
-    ('fyp', 'cooking')
-    """
-    bare = (part.strip().lstrip("#").strip().lower() for part in text.split(","))
-    return tuple(dict.fromkeys(tag for tag in bare if tag))
 
 
 def missing_settings(settings: Settings) -> list[str]:
@@ -84,45 +72,34 @@ def missing_settings(settings: Settings) -> list[str]:
     return [name.upper() for name in _NEEDED if getattr(settings, name) is None]
 
 
-def latest_tick(now: datetime) -> datetime:
-    """Return the last time at which a scrape was due: midnight UTC and every six hours.
+def most_items(actor_input: Mapping[str, Any]) -> int:
+    """Return how many items an actor's input asks for at most.
 
     Examples
     --------
-    >>> latest_tick(datetime(2026, 5, 1, 17, 59, tzinfo=UTC)).hour
-    12
+    >>> most_items({"profiles": ["a", "b"], "resultsPerPage": 30})
+    60
     """
-    at = now.astimezone(UTC)
-    hour = at.hour - at.hour % TICK_HOURS
-    return at.replace(hour=hour, minute=0, second=0, microsecond=0)
+    per_search = int(actor_input.get("resultsPerPage", 1))
+    searches = sum(len(actor_input.get(name, ())) for name in ("hashtags", "profiles"))
+    return searches * per_search + len(actor_input.get("postURLs", ()))
 
 
-def parse_tick(text: str) -> datetime:
-    """Return the time of a tick.
-
-    Raises
-    ------
-    InputError
-        It is no ISO time with a zone.
-    """
-    try:
-        tick = datetime.fromisoformat(text)
-    except ValueError:
-        tick = None
-    if tick is None or tick.tzinfo is None:
-        raise InputError(f"tick {text!r} is no ISO time with a zone, as 2026-05-01T06:00:00+00:00.")
-    return tick.astimezone(UTC)
+def caps(settings: Settings, order: ScrapeOrder) -> tuple[int, float]:
+    """Return how many items a scrape may bring and what it may charge, US cents."""
+    max_items = min(settings.scraper_max_items, most_items(order.input))
+    return max_items, min(settings.scraper_max_cents, (1 + max_items) * CENTS_PER_ITEM)
 
 
 def start_scrape(
     settings: Settings,
     database: Database,
+    order: ScrapeOrder,
     *,
-    tick: datetime,
     waits: Waits = Waits(),  # noqa: B008  frozen
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ScrapeReport:
-    """Start the scrape of a tick; its data come by webhook. A tick is started at most once.
+    """Start a scrape; its data come by webhook. An order is started at most once.
 
     Before it, earlier scrapes that have ended get what they cost in place of their ceilings.
 
@@ -131,56 +108,78 @@ def start_scrape(
     ConfigurationError
         A setting is missing, or cannot be sent.
     GateRefusedError
-        The tick was started before, or this is not known.
+        It was started before, or this is not known.
     ProviderError
-        Nothing was started, and the tick may be tried again; `UnclearStartError` when a run may
+        Nothing was started, and it may be tried again; `UnclearStartError` when a run may
         be under way, and it may not.
     DatabaseUnavailableError
-        Before the start: nothing was started. After it: the tick stays claimed.
+        Before the start: nothing was started. After it: the order stays claimed.
     """
     missing = missing_settings(settings)
     if missing:
         raise ConfigurationError(
             f"No scrape can be started without {', '.join(missing)}. Set what is missing."
         )
-    hashtags = hashtags_of(settings.scraper_hashtags)
-    if not hashtags:
-        raise ConfigurationError("SCRAPER_HASHTAGS names no hashtag. Name one, or unset it.")
     settled = settle_runs(settings, database, waits=waits)
     scrapes.abandon(database, before=now() - ABANDONED_AFTER)
     requested_at = now()
-    if not scrapes.claim(database, tick, requested_at):
-        raise GateRefusedError(_why_not(scrapes.get(database, tick), tick))
-    request_id = f"scrape-{tick:%Y%m%dT%H%MZ}"
+    if not scrapes.claim(database, order, requested_at):
+        raise GateRefusedError(_why_not(scrapes.get(database, order.purpose, order.key), order))
+    request_id = f"scrape-{order.purpose}-{order.key}"
+    max_items, max_cents = caps(settings, order)
+    run_caps = RunCaps(
+        max_items=max_items, max_charge_usd=max_cents / _CENTS_PER_DOLLAR, seconds=RUN_SECONDS
+    )
     try:
-        run = asyncio.run(_start(settings, database, hashtags, request_id, waits, now))
+        run = asyncio.run(_start(settings, database, order, run_caps, request_id, waits, now))
     except UnclearStartError as error:
-        _fail(database, tick, error, is_unclear=True)
+        scrapes.record_failed(database, order, state="unclear", problem=str(error))
         raise
     except (ProviderError, ConfigurationError) as error:
-        _fail(database, tick, error, is_unclear=False)
+        scrapes.record_failed(database, order, state="refused", problem=str(error))
         raise
     started_at = run.started_at or requested_at
     scrapes.record_started(
         database,
-        tick,
+        order,
         run_id=run.id,
         started_at=started_at,
         request_id=request_id,
         reserved_since=requested_at,
     )
-    log.info("scrape_started", tick=tick.isoformat(), actor_run_id=run.id, hashtags=len(hashtags))
+    log.info("scrape_started", purpose=order.purpose, actor_run_id=run.id, max_items=max_items)
     return ScrapeReport(
-        tick=tick,
+        order=order,
         actor_run_id=run.id,
         started_at=started_at,
         actor=settings.apify_actor,
-        hashtags=hashtags,
-        results_per_page=RESULTS_PER_PAGE,
-        max_items=settings.scraper_max_items,
-        max_cents=settings.scraper_max_cents,
+        max_items=max_items,
+        max_cents=max_cents,
         settled=settled,
     )
+
+
+def start_ordered(
+    settings: Settings,
+    database: Database,
+    purpose: str,
+    key: str,
+    *,
+    waits: Waits = Waits(),  # noqa: B008  frozen
+) -> ScrapeReport:
+    """Start a scrape that was ordered before.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such order.
+    ConfigurationError, GateRefusedError, ProviderError, DatabaseUnavailableError
+        As `start_scrape`.
+    """
+    order = scrapes.get(database, purpose, key)
+    if order is None:
+        raise NotFoundError(f"No {purpose} scrape {key} was ordered. See app.scrape_starts.")
+    return start_scrape(settings, database, order, waits=waits)
 
 
 def settle_runs(
@@ -232,7 +231,8 @@ def _settle(database: Database, apify: ApifyDatasets, start: ScrapeStart) -> boo
 async def _start(
     settings: Settings,
     database: Database,
-    hashtags: tuple[str, ...],
+    order: ScrapeOrder,
+    run_caps: RunCaps,
     request_id: str,
     waits: Waits,
     now: Callable[[], datetime],
@@ -255,15 +255,11 @@ async def _start(
     )
     try:
         return await starter.start_actor(
-            {"hashtags": list(hashtags), "resultsPerPage": RESULTS_PER_PAGE},
+            order.input,
             webhook=RunWebhook(
                 str(settings.apify_webhook_url), _secret(settings, "apify_webhook_secret")
             ),
-            caps=RunCaps(
-                max_items=settings.scraper_max_items,
-                max_charge_usd=settings.scraper_max_cents / _CENTS_PER_DOLLAR,
-                seconds=RUN_SECONDS,
-            ),
+            caps=run_caps,
             meter=RequestSpend(request_id).meter("scrape"),
         )
     finally:
@@ -275,19 +271,13 @@ def _secret(settings: Settings, name: str) -> str:
     return "" if value is None else str(value.get_secret_value())
 
 
-def _fail(database: Database, tick: datetime, error: Exception, *, is_unclear: bool) -> None:
-    scrapes.record_failed(
-        database, tick, state="unclear" if is_unclear else "refused", problem=str(error)
-    )
-
-
-def _why_not(start: ScrapeStart | None, tick: datetime) -> str:
-    scrape = f"The scrape of {tick.isoformat()}"
+def _why_not(start: ScrapeStart | None, order: ScrapeOrder) -> str:
+    scrape = f"The {order.purpose} scrape {order.key}"
     if start is not None and start.state == "started":
-        return f"{scrape} was started: actor run {start.actor_run_id}. Wait for the next tick."
+        return f"{scrape} was started: actor run {start.actor_run_id}. Nothing is to do."
     if start is not None and start.state == "unclear":
         return (
             f"{scrape} may have been started ({start.problem}) and is not started again. Look at "
-            "the actor's runs at Apify; the next tick starts anew."
+            "the actor's runs at Apify; a later scrape starts anew."
         )
     return f"{scrape} is being started by another process. Wait for its end."

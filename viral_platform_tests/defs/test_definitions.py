@@ -19,9 +19,10 @@ JOBS = {
     "prediction_job",
     "ingest_dataset",
     "scrape_trending",
+    "start_ordered_scrape",
     "prune",
 }
-NEED_CONFIG = {"import_exports", "prediction_job", "ingest_dataset"}
+NEED_CONFIG = {"import_exports", "prediction_job", "ingest_dataset", "start_ordered_scrape"}
 
 
 @pytest.fixture(scope="module")

@@ -149,13 +149,13 @@ def test_a_scrape_tick_starts_the_actor_once_and_books_it(
     assert request.run_key == TICK.isoformat()
     result = installation.run("scrape_trending")
     told = metadata_of(result)
-    assert (told["tick"], told["max_cents"]) == (TICK.isoformat(), 100.0)
+    assert (told["key"], told["max_cents"]) == (TICK.isoformat(), 100.0)
     (start,) = [call for call in scraper.calls("apify") if call.operation == "start"]
     assert len(start.body["hashtags"]) == 14
-    ((tick, state, run_id),) = installation.rows(
-        "select tick, state, actor_run_id from app.scrape_starts"
+    ((purpose, key, state, run_id),) = installation.rows(
+        "select purpose, key, state, actor_run_id from app.scrape_starts"
     )
-    assert (tick, state) == (TICK, "started")
+    assert (purpose, key, state) == ("trending", TICK.isoformat(), "started")
     assert installation.rows(
         "select request_id, provider, cost_microdollars, is_estimate from app.cost_events"
     ) == [(run_id, "apify", 1_000_000, True)]

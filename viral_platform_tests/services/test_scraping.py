@@ -16,18 +16,20 @@ from structlog.testing import capture_logs
 from viral_platform.engine.errors import (
     ConfigurationError,
     GateRefusedError,
-    InputError,
+    NotFoundError,
     ProviderError,
 )
 from viral_platform.providers.apify_actor import EVENT_TYPES, RunWebhook, UnclearStartError
 from viral_platform.providers.calls import Waits
 from viral_platform.sandbox.stand_ins import Fault, StandIn
 from viral_platform.services import scraping
-from viral_platform.services.scraping import ScrapeReport, hashtags_of, latest_tick, parse_tick
+from viral_platform.services.scraping import ScrapeReport
+from viral_platform.services.trending_scrapes import EVERY, hashtags_of, trending_order
 from viral_platform.settings import Settings
 from viral_platform.storage import scrapes
 from viral_platform.storage.database import Database
 from viral_platform.storage.inbox import alone, book_run
+from viral_platform.storage.scrapes import ScrapeOrder, ScrapeStart
 from viral_platform.storage.tables import cost_events
 
 from ..deliveries import deliveries
@@ -71,7 +73,7 @@ def settings_for(stand_in: StandIn, **more: Any) -> Settings:
 
 
 def start(settings: Settings, database: Database, tick: datetime = TICK) -> ScrapeReport:
-    return scraping.start_scrape(settings, database, tick=tick, waits=QUICK)
+    return scraping.start_scrape(settings, database, trending_order(settings, tick), waits=QUICK)
 
 
 def starts(stand_in: StandIn) -> list[Any]:
@@ -91,8 +93,12 @@ def costs(database: Database) -> list[tuple[str, str, str, int, bool]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
+def stored(database: Database, tick: datetime = TICK) -> ScrapeStart | None:
+    return scrapes.get(database, "trending", tick.isoformat())
+
+
 def state(database: Database, tick: datetime = TICK) -> tuple[str, str | None]:
-    found = scrapes.get(database, tick)
+    found = stored(database, tick)
     assert found is not None
     return found.state, found.problem
 
@@ -104,9 +110,9 @@ def test_a_scrape_is_started_with_its_hashtags_caps_and_webhook(
     (call,) = starts(stand_in)
     assert call.path == "/v2/acts/clockworks~tiktok-scraper/runs"
     assert call.body == {"hashtags": ["cooking", "dance"], "resultsPerPage": 100}
-    assert call.query["maxItems"] == "2000"
+    assert call.query["maxItems"] == "200"
     assert float(call.query["maxTotalChargeUsd"]) == 1.0
-    assert int(call.query["timeout"]) < scraping.TICK_HOURS * 3_600
+    assert int(call.query["timeout"]) < EVERY.total_seconds()
     assert call.key == TOKEN
     (webhook,) = json.loads(base64.b64decode(call.query["webhooks"]))
     assert webhook["eventTypes"] == list(EVENT_TYPES)
@@ -120,11 +126,12 @@ def test_a_scrape_is_started_with_its_hashtags_caps_and_webhook(
     assert json.loads(webhook["headersTemplate"]) == {"X-Webhook-Secret": SECRET}
     assert SECRET not in webhook["payloadTemplate"]
 
-    stored = scrapes.get(database, TICK)
-    assert stored is not None
-    assert (stored.state, stored.actor_run_id) == ("started", report.actor_run_id)
-    assert stored.started_at == report.started_at
-    assert stored.run_status is None
+    row = stored(database)
+    assert row is not None
+    assert (row.state, row.actor_run_id) == ("started", report.actor_run_id)
+    assert row.input == call.body
+    assert row.started_at == report.started_at
+    assert row.run_status is None
     # Until its end is known, the run counts with the most that it may charge.
     assert costs(database) == [(report.actor_run_id, "apify", "scrape", CEILING, True)]
 
@@ -258,7 +265,7 @@ def test_a_missing_setting_is_named_before_anything_is_stored(
 ) -> None:
     with pytest.raises(ConfigurationError, match=named):
         start(settings_for(stand_in, **unset), database)
-    assert scrapes.get(database, TICK) is None
+    assert stored(database) is None
 
 
 def test_a_secret_that_apify_would_fill_in_is_refused(
@@ -273,7 +280,7 @@ def test_a_secret_that_apify_would_fill_in_is_refused(
 def test_a_start_that_was_interrupted_is_unclear_and_never_taken_up(
     database: Database, stand_in: StandIn, settings: Settings
 ) -> None:
-    scrapes.claim(database, TICK, datetime.now(UTC) - timedelta(hours=1))
+    scrapes.claim(database, trending_order(settings, TICK), datetime.now(UTC) - timedelta(hours=1))
     with pytest.raises(GateRefusedError, match="interrupted"):
         start(settings, database)
     assert state(database) == ("unclear", "interrupted")
@@ -283,7 +290,7 @@ def test_a_start_that_was_interrupted_is_unclear_and_never_taken_up(
 def test_a_start_that_is_under_way_elsewhere_is_waited_for(
     database: Database, settings: Settings
 ) -> None:
-    scrapes.claim(database, TICK, datetime.now(UTC))
+    scrapes.claim(database, trending_order(settings, TICK), datetime.now(UTC))
     with pytest.raises(GateRefusedError, match="another process"):
         start(settings, database)
 
@@ -312,7 +319,7 @@ def test_a_run_that_ended_is_settled_with_what_it_cost_before_the_next_start(
         (first.actor_run_id, "apify", "scrape", 41_000, False),
         (second.actor_run_id, "apify", "scrape", CEILING, True),
     ]
-    ended = scrapes.get(database, TICK)
+    ended = stored(database)
     assert ended is not None
     assert ended.run_status == "SUCCEEDED"
 
@@ -404,14 +411,53 @@ def test_the_default_hashtags_are_those_of_the_replaced_system() -> None:
     assert tags[:3] == ("trending", "viral", "fyp")
 
 
-@given(st.datetimes(timezones=st.just(UTC)))
-def test_the_last_tick_is_at_most_six_hours_ago_and_one_of_the_schedule(now: datetime) -> None:
-    tick = latest_tick(now)
-    assert timedelta() <= now - tick < timedelta(hours=6)
-    assert (tick.hour % 6, tick.minute, tick.second, tick.microsecond) == (0, 0, 0, 0)
+def test_caps_follow_what_is_asked_for(settings: Settings) -> None:
+    def caps(actor_input: dict[str, Any]) -> tuple[int, float]:
+        return scraping.caps(settings, ScrapeOrder("profile", "k", actor_input))
+
+    assert caps({"profiles": ["a"], "resultsPerPage": 1}) == (1, 2.0)
+    assert caps({"postURLs": ["u", "v"]}) == (2, 3.0)
+    assert caps({"hashtags": ["a"] * 50, "resultsPerPage": 100}) == (2_000, 100.0)
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-11-20T12:00:00"])
-def test_a_tick_without_a_zone_or_time_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="ISO time with a zone"):
-        parse_tick(text)
+def order(database: Database, key: str = "cook 1") -> ScrapeOrder:
+    ordered = ScrapeOrder("profile", key, {"profiles": ["cook"], "resultsPerPage": 1})
+    with database.engine.begin() as connection:
+        scrapes.enqueue(connection, ordered, datetime.now(UTC))
+    return ordered
+
+
+def test_an_order_waits_and_is_started_once_with_its_own_input_and_caps(
+    database: Database, stand_in: StandIn, settings: Settings
+) -> None:
+    order(database)
+    (waiting,) = scrapes.queued(database, 5)
+    assert (waiting.state, waiting.actor_run_id) == ("queued", None)
+    report = scraping.start_ordered(settings, database, "profile", "cook 1", waits=QUICK)
+    (call,) = starts(stand_in)
+    assert call.body == {"profiles": ["cook"], "resultsPerPage": 1}
+    assert (call.query["maxItems"], float(call.query["maxTotalChargeUsd"])) == ("1", 0.02)
+    assert costs(database) == [(report.actor_run_id, "apify", "scrape", 20_000, True)]
+    assert scrapes.queued(database, 5) == []
+    with pytest.raises(GateRefusedError, match=report.actor_run_id):
+        scraping.start_ordered(settings, database, "profile", "cook 1", waits=QUICK)
+    # It does not keep a tick from being started, nor is it ordered anew under its key.
+    start(settings, database)
+    order(database)
+    assert scrapes.queued(database, 5) == []
+
+
+def test_an_order_of_nobody_is_named(database: Database, settings: Settings) -> None:
+    with pytest.raises(NotFoundError, match="No profile scrape cook 1"):
+        scraping.start_ordered(settings, database, "profile", "cook 1")
+
+
+def test_an_order_waits_on_while_a_setting_is_missing(
+    database: Database, stand_in: StandIn
+) -> None:
+    order(database)
+    with pytest.raises(ConfigurationError, match="APIFY_TOKEN"):
+        scraping.start_ordered(
+            settings_for(stand_in, apify_token=None), database, "profile", "cook 1"
+        )
+    assert len(scrapes.queued(database, 5)) == 1

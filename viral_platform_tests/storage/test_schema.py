@@ -33,3 +33,26 @@ def test_down_to_base_leaves_no_table_and_up_brings_them_all_back(database: Data
     schema.migrate(database)
     names = set(inspect(database.engine).get_table_names(schema=tables.SCHEMA))
     assert names == {table.name for table in tables.metadata.sorted_tables} | {"alembic_version"}
+
+
+def test_ticks_that_were_started_before_scrapes_had_a_purpose_stay_started(
+    database: Database,
+) -> None:
+    schema.downgrade(database, "0006")
+    with database.connect() as connection:
+        connection.execute(
+            """
+            insert into app.scrape_starts (tick, state, requested_at, actor_run_id)
+            values ('2026-11-20 13:00+01', 'started', now(), 'run1')
+            """
+        )
+    schema.migrate(database)
+    kept = "select purpose, key, input, state, actor_run_id from app.scrape_starts"
+    with database.connect() as connection:
+        rows = connection.execute(kept).fetchall()
+    assert rows == [("trending", "2026-11-20T12:00:00+00:00", {}, "started", "run1")]
+
+    schema.downgrade(database, "0006")
+    with database.connect() as connection:
+        rows = connection.execute("select tick = '2026-11-20 12:00+00' from app.scrape_starts")
+        assert rows.fetchall() == [(True,)]

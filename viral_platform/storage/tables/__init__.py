@@ -12,6 +12,11 @@ from viral_platform.storage.tables.content import (
     scraped_videos,
     video_snapshots,
 )
+from viral_platform.storage.tables.creators import (
+    competitor_snapshots,
+    competitors,
+    key_profiles,
+)
 from viral_platform.storage.tables.deliveries import (
     scrape_starts,
     webhook_inbox,
@@ -35,9 +40,12 @@ __all__ = [
     "SCHEMA",
     "analysis_results",
     "api_keys",
+    "competitor_snapshots",
+    "competitors",
     "cost_events",
     "creator_profiles",
     "import_files",
+    "key_profiles",
     "metadata",
     "model_versions",
     "outcomes",

@@ -1,4 +1,4 @@
-"""How crawls start and arrive: scrapes by their tick, webhook deliveries."""
+"""How crawls start and arrive: scrapes by purpose and key, webhook deliveries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
     Index,
     Integer,
     Table,
@@ -49,13 +48,21 @@ webhook_inbox = Table(
 scrape_starts = Table(
     "scrape_starts",
     metadata,
-    Column("tick", DateTime(timezone=True), primary_key=True),
+    Column("purpose", Text, primary_key=True),
+    Column("key", Text, primary_key=True, comment="unique in its purpose"),
+    Column("input", JSONB, nullable=False, comment="what the actor is given"),
     Column("state", Text, nullable=False),
     instant("requested_at"),
     Column("actor_run_id", Text, unique=True, comment="of the run at Apify"),
     instant("started_at", nullable=True),
     Column("run_status", Text, comment="how the run ended; its cost is settled then"),
     Column("problem", Text, comment="why nothing was started, or why it is unclear"),
-    CheckConstraint("state in ('starting', 'started', 'refused', 'unclear')", name="state"),
-    comment="Scheduled scrapes by the time of their tick: one start each at most.",
+    CheckConstraint(
+        "state in ('queued', 'starting', 'started', 'refused', 'unclear')", name="state"
+    ),
+    CheckConstraint(
+        "purpose in ('trending', 'profile', 'competitors', 'outcomes')", name="purpose"
+    ),
+    Index(None, "requested_at"),
+    comment="Scrapes by purpose and key: one start each at most. A queued one waits for a run.",
 )
