@@ -27,6 +27,7 @@ def build_definitions() -> dg.Definitions:
         assets=[
             ingestion.imported_exports,
             rules.rule_library,
+            rules.rule_accuracy,
             trend_marts,
             model.training_data,
             model.tier_model,
@@ -47,6 +48,7 @@ def build_definitions() -> dg.Definitions:
         jobs=[
             jobs.import_exports,
             jobs.load_rules,
+            jobs.validate_rules,
             jobs.calculate_trends,
             jobs.retrain_ml,
             jobs.calibration_audit,

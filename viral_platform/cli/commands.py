@@ -30,6 +30,7 @@ MODULES = {
     "model": "models",
     "calibration": "calibration",
     "trends": "trends",
+    "rules": "rules",
     "costs": "costs",
     "prune": "prune",
     "keys": "keys",

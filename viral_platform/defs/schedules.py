@@ -14,6 +14,7 @@ from viral_platform.defs import jobs
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
 from viral_platform.services.freshness import trend_state, why_trends_stay
+from viral_platform.services.rule_accuracy import why_rules_stay
 from viral_platform.services.scraping import missing_settings
 from viral_platform.settings import load_settings
 
@@ -110,9 +111,26 @@ def scrape_trending(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg
     )
 
 
+@dg.schedule(
+    name="validate_rules",
+    job_name="validate_rules",
+    cron_schedule="0 2 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Daily: the rules are held to outcomes, and their weights move within bounds. "
+    "Skips when no outcome came since the last run.",
+    tags=_tags("validate_rules"),
+)
+def validate_rules(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    """Start when there is an outcome that was not counted yet."""
+    reason = why_rules_stay(database.get())
+    return dg.RunRequest() if reason is None else dg.SkipReason(reason)
+
+
 SCHEDULES = [
     calculate_trends,
     scrape_trending,
+    validate_rules,
     retrain_ml,
     calibration_audit,
     aggregate_costs,

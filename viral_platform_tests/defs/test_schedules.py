@@ -29,6 +29,7 @@ from ..services.test_calibration import add_pairs, pairs
 CRONS = {
     "calculate_trends": "0 * * * *",
     "scrape_trending": "0 */6 * * *",
+    "validate_rules": "0 2 * * *",
     "retrain_ml": "0 3 * * 1",
     "calibration_audit": "0 4 1 * *",
     "aggregate_costs": "15 0 * * *",
