@@ -26,6 +26,7 @@ def build_definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[
             ingestion.imported_exports,
+            ingestion.COMPETITOR_SNAPSHOTS,
             rules.rule_library,
             trend_marts,
             model.training_data,
@@ -54,6 +55,7 @@ def build_definitions() -> dg.Definitions:
             serving.prediction_job,
             webhooks.ingest_dataset,
             scraping.scrape_trending,
+            scraping.refresh_competitors,
             scraping.start_ordered_scrape,
             retention.prune,
         ],

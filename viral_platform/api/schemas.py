@@ -197,6 +197,44 @@ class Profile(BaseModel):
     scrape: ProfileScrape | None
 
 
+class WatchedHandle(BaseModel):
+    """The handle that is watched, lower case and without '@'."""
+
+    handle: str
+
+
+class Competitor(BaseModel):
+    """A watched creator: the newest snapshot, and what was gained up to it.
+
+    Sums of views, likes, comments and shares are over the `videos_seen` videos of that crawl.
+    `..._gained` is since `previous_crawled_at`, `..._week` since `week_crawled_at`, the newest
+    crawl at least six and a half days earlier. Null is unknown.
+    """
+
+    handle: str
+    added_at: datetime
+    crawled_at: datetime | None
+    followers: int | None
+    hearts: int | None
+    video_count: int | None
+    videos_seen: int | None
+    views: int | None
+    likes: int | None
+    comments: int | None
+    shares: int | None
+    views_per_video: float | None
+    previous_crawled_at: datetime | None
+    followers_gained: int | None
+    hearts_gained: int | None
+    videos_gained: int | None
+    week_crawled_at: datetime | None
+    followers_gained_week: int | None
+    hearts_gained_week: int | None
+    videos_gained_week: int | None
+    followers_growth_week: float | None
+    is_simulated: bool | None
+
+
 class CostRow(BaseModel):
     """What the calls to one model cost on one UTC day, US cents."""
 

@@ -30,6 +30,7 @@ MODULES = {
     "model": "models",
     "calibration": "calibration",
     "trends": "trends",
+    "competitors": "competitors",
     "costs": "costs",
     "prune": "prune",
     "keys": "keys",

@@ -13,6 +13,7 @@ import dagster as dg
 from viral_platform.defs import jobs
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
+from viral_platform.services import competitors
 from viral_platform.services.freshness import trend_state, why_trends_stay
 from viral_platform.services.scraping import missing_settings
 from viral_platform.settings import load_settings
@@ -89,6 +90,15 @@ def calculate_trends(
     return dg.RunRequest() if reason is None else dg.SkipReason(reason)
 
 
+def _scrape(context: dg.ScheduleEvaluationContext, op: str) -> dg.RunRequest | dg.SkipReason:
+    """Return the run whose op starts the scrape of the tick's time."""
+    missing = missing_settings(load_settings())
+    if missing:
+        return dg.SkipReason(f"Not set: {', '.join(missing)}. Nothing is scraped without.")
+    tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
+    return dg.RunRequest(run_key=tick, run_config={"ops": {op: {"config": {"tick": tick}}}})
+
+
 @dg.schedule(
     name="scrape_trending",
     job_name="scrape_trending",
@@ -101,18 +111,32 @@ def calculate_trends(
 )
 def scrape_trending(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Start the scrape of the tick's time, which is the key under which it is started once."""
-    missing = missing_settings(load_settings())
-    if missing:
-        return dg.SkipReason(f"Not set: {', '.join(missing)}. Nothing is scraped without.")
-    tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
-    return dg.RunRequest(
-        run_key=tick, run_config={"ops": {"start_scrape": {"config": {"tick": tick}}}}
-    )
+    return _scrape(context, "start_scrape")
+
+
+@dg.schedule(
+    name="refresh_competitors",
+    job_name="refresh_competitors",
+    cron_schedule="0 6 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Daily: one scrape of the watched competitors' profiles at Apify. Skips while "
+    "nobody is watched, or a setting of scrape_trending is not set.",
+    tags=_tags("refresh_competitors"),
+)
+def refresh_competitors(
+    context: dg.ScheduleEvaluationContext, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Start the scrape of the tick's time, once."""
+    if not competitors.watched(database.get()):
+        return dg.SkipReason("No competitor is watched. Add one: viral competitors add HANDLE.")
+    return _scrape(context, "start_competitors")
 
 
 SCHEDULES = [
     calculate_trends,
     scrape_trending,
+    refresh_competitors,
     retrain_ml,
     calibration_audit,
     aggregate_costs,

@@ -17,7 +17,7 @@ from viral_platform.engine.errors import (
     ViralPlatformError,
 )
 from viral_platform.providers.apify_actor import UnclearStartError
-from viral_platform.services import scraping, trending_scrapes
+from viral_platform.services import competitors, scraping, trending_scrapes
 from viral_platform.services.scraping import ScrapeReport
 from viral_platform.services.ticks import latest_tick, parse_tick
 from viral_platform.settings import load_settings
@@ -121,6 +121,30 @@ def start_scrape(
 def scrape_trending() -> None:
     """Start one scrape."""
     start_scrape()
+
+
+@dg.op(retry_policy=START_RETRIES)
+def start_competitors(
+    context: dg.OpExecutionContext, config: ScrapeConfig, database: DatabaseResource
+) -> None:
+    """Start one scrape of the watched profiles for one tick, the longest unseen first."""
+    settings = load_settings()
+
+    def order() -> ScrapeOrder:
+        due = latest_tick(datetime.now(UTC), competitors.EVERY, competitors.AFTER)
+        tick = parse_tick(config.tick) if config.tick else due
+        return competitors.competitors_order(settings, database.get(), tick)
+
+    started(context, lambda: scraping.start_scrape(settings, database.get(), order()))
+
+
+@dg.job(
+    description="Start one scrape of the watched competitors' profiles at Apify.",
+    tags={EXCLUSIVE: "refresh_competitors"},
+)
+def refresh_competitors() -> None:
+    """Start one scrape."""
+    start_competitors()
 
 
 @dg.op(retry_policy=START_RETRIES)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
-from viral_platform.defs.assets.ingestion import SPECS
+from viral_platform.defs.assets.ingestion import COMPETITOR_SNAPSHOTS, SPECS
 from viral_platform.defs.common import DATABASE_RETRIES, GATE_REFUSED, INPUT_UNUSABLE
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
@@ -90,7 +90,7 @@ def delivery_metadata(report: DeliveryReport) -> dict[str, dg.MetadataValue | in
 
 
 def materializations(report: DeliveryReport, totals: Totals) -> list[dg.AssetMaterialization]:
-    """Return the events of the four assets that a delivery makes."""
+    """Return the events of the assets that a delivery makes."""
     rows = {"scraped_videos": totals.videos, "video_snapshots": totals.snapshots}
     metadata = delivery_metadata(report)
     events = []
@@ -98,6 +98,9 @@ def materializations(report: DeliveryReport, totals: Totals) -> list[dg.AssetMat
         name = spec.key.to_user_string()
         counted = {"dagster/row_count": rows[name]} if name in rows else {}
         events.append(dg.AssetMaterialization(spec.key, metadata={**metadata, **counted}))
+    if report.competitor_snapshots:
+        counted = {"rows": report.competitor_snapshots}
+        events.append(dg.AssetMaterialization(COMPETITOR_SNAPSHOTS.key, metadata=counted))
     return events
 
 

@@ -20,6 +20,7 @@ JOBS = {
     "ingest_dataset",
     "scrape_trending",
     "start_ordered_scrape",
+    "refresh_competitors",
     "prune",
 }
 NEED_CONFIG = {"import_exports", "prediction_job", "ingest_dataset", "start_ordered_scrape"}

@@ -19,6 +19,7 @@ from viral_platform.defs.resources import DatabaseResource
 from viral_platform.engine.training_rows import VideoHistory
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
 from viral_platform.sandbox.stand_ins import Fault, StandIn
+from viral_platform.services.competitors import watch
 from viral_platform.services.freshness import TrendState, why_trends_stay
 from viral_platform.services.ingestion.importer import ImportOptions, import_files
 from viral_platform.storage.database import Database
@@ -29,6 +30,7 @@ from ..services.test_calibration import add_pairs, pairs
 CRONS = {
     "calculate_trends": "0 * * * *",
     "scrape_trending": "0 */6 * * *",
+    "refresh_competitors": "0 6 * * *",
     "retrain_ml": "0 3 * * 1",
     "calibration_audit": "0 4 1 * *",
     "aggregate_costs": "15 0 * * *",
@@ -165,6 +167,32 @@ def test_a_scrape_tick_starts_the_actor_once_and_books_it(
     (failure,) = again.filter_events(lambda event: event.is_step_failure)
     assert failure.step_failure_data.user_failure_data.metadata["kind"].value == "gate_refused"
     assert len([call for call in scraper.calls("apify") if call.operation == "start"]) == 1
+
+
+def test_competitors_are_skipped_while_nobody_is_watched_or_a_setting_is_missing(
+    installation: Installation, scraper: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = installation.tick("refresh_competitors")
+    assert reason == "No competitor is watched. Add one: viral competitors add HANDLE."
+    watch(installation.database, "cook")
+    monkeypatch.delenv("APIFY_WEBHOOK_URL")
+    reason = installation.tick("refresh_competitors")
+    assert reason == "Not set: APIFY_WEBHOOK_URL. Nothing is scraped without."
+
+
+def test_a_daily_tick_starts_one_scrape_of_all_competitors(
+    installation: Installation, scraper: StandIn
+) -> None:
+    for handle in ("cook", "dancer"):
+        watch(installation.database, handle)
+    told = metadata_of(installation.run("refresh_competitors"))
+    assert (told["purpose"], told["n_profiles"], told["max_items"]) == ("competitors", 2, 60)
+    (start,) = [call for call in scraper.calls("apify") if call.operation == "start"]
+    assert start.body == {"profiles": ["cook", "dancer"], "resultsPerPage": 30}
+    installation.run("refresh_competitors", succeeds=False)
+    assert installation.rows("select purpose, key, state from app.scrape_starts") == [
+        ("competitors", TICK.isoformat(), "started")
+    ]
 
 
 def test_a_refused_scrape_fails_its_run_without_another_try(

@@ -25,7 +25,7 @@ from viral_platform.providers.apify_wire import PRICE_VERSION, ActorRun
 from viral_platform.services.inbox import APIFY, LEASE_SECONDS, pause_seconds, run_id_of
 from viral_platform.services.ingestion.pages import JudgedPage, PageJudge
 from viral_platform.services.ingestion.storing import COUNTS, Counts, arriving
-from viral_platform.storage import copies, inbox, quarantine, videos
+from viral_platform.storage import competitors, copies, inbox, quarantine, videos
 from viral_platform.storage.database import Database
 from viral_platform.storage.inbox import Delivery
 from viral_platform.storage.quarantine import ImportFile
@@ -65,6 +65,7 @@ class DeliveryReport(Counts):
     bytes: int = 0
     seconds: float = 0.0
     cost_microdollars: int | None = None
+    competitor_snapshots: int = 0
 
     @property
     def items_per_second(self) -> float:
@@ -274,6 +275,9 @@ class _Ingest:
                 started_at=dataset.crawled_at,
                 price_version=PRICE_VERSION,
             )
+        self._tally.competitor_snapshots = competitors.snapshot(
+            self._connection, run.id, dataset.crawled_at
+        )
         counts = {name: getattr(self._tally, name) for name in COUNTS}
         quarantine.store_counts(self._connection, dataset.sha256, counts)
         inbox.finish(
@@ -316,6 +320,7 @@ class _Tally:
     bytes: int = 0
     seconds: float = 0.0
     cost_microdollars: int | None = None
+    competitor_snapshots: int = 0
 
     @staticmethod
     def of(report: dict[str, Any] | None) -> _Tally:
