@@ -56,6 +56,7 @@ def build_definitions() -> dg.Definitions:
             webhooks.ingest_dataset,
             scraping.scrape_trending,
             scraping.refresh_competitors,
+            scraping.collect_outcomes,
             scraping.start_ordered_scrape,
             retention.prune,
         ],

@@ -115,6 +115,29 @@ class ProfileBody(StrictModel):
     ]
 
 
+class PostBody(StrictModel):
+    """Which post a prediction was about."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"post": "https://www.tiktok.com/@some.cook/video/7301234567890123456"}]
+        }
+    )
+
+    post: Annotated[
+        str, Field(min_length=1, max_length=2048, description="Its address (no short link) or id.")
+    ]
+
+
+class PredictedPost(BaseModel):
+    """The post of a prediction; `posted_at` is the time that its id holds."""
+
+    analysis_id: UUID
+    video_id: str
+    url: str
+    posted_at: datetime
+
+
 class PredictionPage(BaseModel):
     """Answers as they were given, the newest first."""
 
@@ -158,6 +181,7 @@ class OutcomeResult(BaseModel):
     model_version: str
     measured_at: datetime
     reported_at: datetime
+    origin: Literal["reported", "collected"]
 
 
 class HandleResult(BaseModel):
@@ -327,5 +351,6 @@ BODIES: tuple[type[BaseModel], ...] = (
     JobBody,
     OutcomeBody,
     ProfileBody,
+    PostBody,
     ProblemDetails,
 )

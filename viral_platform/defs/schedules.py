@@ -13,7 +13,7 @@ import dagster as dg
 from viral_platform.defs import jobs
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
-from viral_platform.services import competitors
+from viral_platform.services import collected_outcomes, competitors
 from viral_platform.services.freshness import trend_state, why_trends_stay
 from viral_platform.services.scraping import missing_settings
 from viral_platform.settings import load_settings
@@ -133,10 +133,30 @@ def refresh_competitors(
     return _scrape(context, "start_competitors")
 
 
+@dg.schedule(
+    name="collect_outcomes",
+    job_name="collect_outcomes",
+    cron_schedule="30 * * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Hourly: one scrape of the posts of predictions that are old enough for their "
+    "outcome. Skips while none is due, or a setting of scrape_trending is not set.",
+    tags=_tags("collect_outcomes"),
+)
+def collect_outcomes(
+    context: dg.ScheduleEvaluationContext, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Start when a post is due, or a crawl has brought one."""
+    if not collected_outcomes.is_due(load_settings(), database.get(), datetime.now(UTC)):
+        return dg.SkipReason("No post of a prediction is due for its outcome.")
+    return _scrape(context, "collect")
+
+
 SCHEDULES = [
     calculate_trends,
     scrape_trending,
     refresh_competitors,
+    collect_outcomes,
     retrain_ml,
     calibration_audit,
     aggregate_costs,

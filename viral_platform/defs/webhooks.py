@@ -11,9 +11,11 @@ from viral_platform.defs.assets.ingestion import COMPETITOR_SNAPSHOTS, SPECS
 from viral_platform.defs.common import DATABASE_RETRIES, GATE_REFUSED, INPUT_UNUSABLE
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
+from viral_platform.defs.scraping import outcomes_made
 from viral_platform.engine.errors import ConfigurationError, GateRefusedError, InputError
 from viral_platform.providers.apify_datasets import ApifyDatasets
 from viral_platform.services import inbox
+from viral_platform.services.collected_outcomes import record_arrived
 from viral_platform.services.ingestion.datasets import (
     DeliveryReport,
     ingest_delivery,
@@ -177,6 +179,9 @@ def ingest(
     )
     # The hint leaves out the evaluations that the method takes.
     context.log_event(evaluation)  # type: ignore[arg-type]
+    recorded = record_arrived(database.get())
+    if recorded.outcomes:
+        context.log_event(outcomes_made(recorded))
 
 
 @dg.job(

@@ -21,6 +21,7 @@ JOBS = {
     "scrape_trending",
     "start_ordered_scrape",
     "refresh_competitors",
+    "collect_outcomes",
     "prune",
 }
 NEED_CONFIG = {"import_exports", "prediction_job", "ingest_dataset", "start_ordered_scrape"}

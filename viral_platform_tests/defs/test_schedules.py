@@ -19,6 +19,7 @@ from viral_platform.defs.resources import DatabaseResource
 from viral_platform.engine.training_rows import VideoHistory
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
 from viral_platform.sandbox.stand_ins import Fault, StandIn
+from viral_platform.services import inbox
 from viral_platform.services.competitors import watch
 from viral_platform.services.freshness import TrendState, why_trends_stay
 from viral_platform.services.ingestion.importer import ImportOptions, import_files
@@ -26,11 +27,13 @@ from viral_platform.storage.database import Database
 
 from ..services.conftest import _store
 from ..services.test_calibration import add_pairs, pairs
+from ..services.test_collected_outcomes import item, post_id, predicted, promoted
 
 CRONS = {
     "calculate_trends": "0 * * * *",
     "scrape_trending": "0 */6 * * *",
     "refresh_competitors": "0 6 * * *",
+    "collect_outcomes": "30 * * * *",
     "retrain_ml": "0 3 * * 1",
     "calibration_audit": "0 4 1 * *",
     "aggregate_costs": "15 0 * * *",
@@ -193,6 +196,57 @@ def test_a_daily_tick_starts_one_scrape_of_all_competitors(
     assert installation.rows("select purpose, key, state from app.scrape_starts") == [
         ("competitors", TICK.isoformat(), "started")
     ]
+
+
+def test_outcomes_are_collected_by_the_hour_and_an_ingest_records_what_it_brings(
+    installation: Installation, scraper: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = installation.database
+    assert installation.tick("collect_outcomes") == (
+        "No post of a prediction is due for its outcome."
+    )
+    key = predicted(database, 170)
+    with monkeypatch.context() as without:
+        without.delenv("APIFY_TOKEN")
+        reason = installation.tick("collect_outcomes")
+    assert reason == "Not set: APIFY_TOKEN. Nothing is scraped without."
+    promoted(database)
+    scraper.apify.bring([item(post_id(170))], started_at=datetime.now(UTC))
+    told = metadata_of(installation.run("collect_outcomes"))
+    assert (told["purpose"], told["n_posturls"]) == ("outcomes", 1)
+
+    (run_id,) = (row[0] for row in installation.rows("select actor_run_id from app.scrape_starts"))
+    inbox_id = receive(database, run_id)
+    job = installation.defs.resolve_job_def("ingest_dataset")
+    ingested = job.execute_in_process(
+        run_config={"ops": {"ingest": {"config": {"inbox_id": inbox_id}}}},
+        instance=installation.instance,
+    )
+    made = {event.asset_key.to_user_string() for event in materializations(ingested)}
+    assert "outcomes" in made
+    assert installation.rows("select analysis_id, origin from app.outcomes") == [(key, "collected")]
+    assert isinstance(installation.tick("collect_outcomes"), str)
+
+
+def materializations(result: dg.ExecuteInProcessResult) -> list[dg.AssetMaterialization]:
+    return [
+        event.step_materialization_data.materialization
+        for event in result.all_node_events
+        if event.is_step_materialization
+    ]
+
+
+def receive(database: Database, run_id: str) -> int:
+    """Store the delivery of a run's end; return its number."""
+    event = "ACTOR.RUN.SUCCEEDED"
+    inbox.receive(
+        database,
+        source=inbox.APIFY,
+        delivery_id=run_id,
+        event_type=event,
+        body={"eventType": event, "resource": {"id": run_id}},
+    )
+    return inbox.due(database, 10, datetime.now(UTC))[-1].id
 
 
 def test_a_refused_scrape_fails_its_run_without_another_try(
