@@ -6,6 +6,7 @@ import structlog
 from viral_platform.defs import (
     alerts,
     checks,
+    crawl_checks,
     jobs,
     retention,
     schedules,
@@ -44,6 +45,7 @@ def build_definitions() -> dg.Definitions:
             checks.enough_outcomes,
             checks.spend_within_budget,
             webhooks.actor_run_succeeded,
+            crawl_checks.crawl_checks,
         ],
         jobs=[
             jobs.import_exports,
@@ -58,6 +60,7 @@ def build_definitions() -> dg.Definitions:
             scraping.refresh_competitors,
             scraping.collect_outcomes,
             scraping.start_ordered_scrape,
+            crawl_checks.check_crawls,
             retention.prune,
         ],
         schedules=schedules.SCHEDULES,

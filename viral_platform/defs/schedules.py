@@ -17,6 +17,7 @@ from viral_platform.services import collected_outcomes, competitors
 from viral_platform.services.freshness import trend_state, why_trends_stay
 from viral_platform.services.scraping import missing_settings
 from viral_platform.settings import load_settings
+from viral_platform.storage import crawls
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 
@@ -152,11 +153,35 @@ def collect_outcomes(
     return _scrape(context, "collect")
 
 
+@dg.schedule(
+    name="check_crawls",
+    job_name="check_crawls",
+    cron_schedule="0 3,9,15,21 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Three hours after each scrape: freshness, volume, quarantine and field names of "
+    "crawls. Skips before the first crawl, and while a setting of scrape_trending is not set.",
+    tags=_tags("check_crawls"),
+)
+def check_crawls(
+    context: dg.ScheduleEvaluationContext,  # noqa: ARG001  its name is Dagster's
+    database: DatabaseResource,
+) -> dg.RunRequest | dg.SkipReason:
+    """Start when crawls are expected and there was one."""
+    missing = missing_settings(load_settings())
+    if missing:
+        return dg.SkipReason(f"Not set: {', '.join(missing)}. No crawl is expected without.")
+    if crawls.newest(database.get()).newest_crawl is None:
+        return dg.SkipReason("Nothing was crawled yet.")
+    return dg.RunRequest()
+
+
 SCHEDULES = [
     calculate_trends,
     scrape_trending,
     refresh_competitors,
     collect_outcomes,
+    check_crawls,
     retrain_ml,
     calibration_audit,
     aggregate_costs,

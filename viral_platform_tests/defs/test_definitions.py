@@ -22,6 +22,7 @@ JOBS = {
     "start_ordered_scrape",
     "refresh_competitors",
     "collect_outcomes",
+    "check_crawls",
     "prune",
 }
 NEED_CONFIG = {"import_exports", "prediction_job", "ingest_dataset", "start_ordered_scrape"}

@@ -34,6 +34,7 @@ CRONS = {
     "scrape_trending": "0 */6 * * *",
     "refresh_competitors": "0 6 * * *",
     "collect_outcomes": "30 * * * *",
+    "check_crawls": "0 3,9,15,21 * * *",
     "retrain_ml": "0 3 * * 1",
     "calibration_audit": "0 4 1 * *",
     "aggregate_costs": "15 0 * * *",
@@ -198,6 +199,48 @@ def test_a_daily_tick_starts_one_scrape_of_all_competitors(
     ]
 
 
+def test_crawls_are_judged_by_a_tick_once_they_are_expected_and_there_was_one(
+    installation: Installation,
+    scraper: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    assert installation.tick("check_crawls") == "Nothing was crawled yet."
+    run = scraper.dataset(5, started_at=datetime.now(UTC) - timedelta(hours=30))
+    ingest(installation, run.id)
+    with installation.database.connect() as connection:
+        connection.execute("update app.scraped_videos set is_simulated = false")
+    result = installation.run("check_crawls")
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert {name for name, check in checks.items() if not check.passed} == {"freshness"}
+    assert checks.keys() == {"freshness", "volume", "quarantine_share", "schema_drift"}
+    assert checks["freshness"].severity is dg.AssetCheckSeverity.ERROR
+    assert checks["volume"].metadata["items"].value == 5
+    monkeypatch.delenv("APIFY_TOKEN")
+    reason = installation.tick("check_crawls")
+    assert reason == "Not set: APIFY_TOKEN. No crawl is expected without."
+
+
+def test_checks_on_imported_files_alone_say_what_is_not_judged(
+    installation: Installation, scraper: StandIn, tmp_path: Path
+) -> None:
+    crawl(installation.database, tmp_path, 9)
+    result = installation.run("check_crawls")
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert all(check.passed for check in checks.values())
+    assert checks["volume"].metadata["n"].value == 0
+    assert "SIMULATED" in str(checks["freshness"].description)
+
+
+def ingest(installation: Installation, run_id: str) -> dg.ExecuteInProcessResult:
+    """Receive the delivery of a run's end and ingest it."""
+    inbox_id = receive(installation.database, run_id)
+    return installation.defs.resolve_job_def("ingest_dataset").execute_in_process(
+        run_config={"ops": {"ingest": {"config": {"inbox_id": inbox_id}}}},
+        instance=installation.instance,
+    )
+
+
 def test_outcomes_are_collected_by_the_hour_and_an_ingest_records_what_it_brings(
     installation: Installation, scraper: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,12 +259,7 @@ def test_outcomes_are_collected_by_the_hour_and_an_ingest_records_what_it_brings
     assert (told["purpose"], told["n_posturls"]) == ("outcomes", 1)
 
     (run_id,) = (row[0] for row in installation.rows("select actor_run_id from app.scrape_starts"))
-    inbox_id = receive(database, run_id)
-    job = installation.defs.resolve_job_def("ingest_dataset")
-    ingested = job.execute_in_process(
-        run_config={"ops": {"ingest": {"config": {"inbox_id": inbox_id}}}},
-        instance=installation.instance,
-    )
+    ingested = ingest(installation, run_id)
     made = {event.asset_key.to_user_string() for event in materializations(ingested)}
     assert "outcomes" in made
     assert installation.rows("select analysis_id, origin from app.outcomes") == [(key, "collected")]
