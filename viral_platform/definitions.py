@@ -6,6 +6,7 @@ import structlog
 from viral_platform.defs import (
     alerts,
     checks,
+    crawl_checks,
     jobs,
     retention,
     schedules,
@@ -26,6 +27,7 @@ def build_definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[
             ingestion.imported_exports,
+            ingestion.COMPETITOR_SNAPSHOTS,
             rules.rule_library,
             rules.rule_accuracy,
             trend_marts,
@@ -44,6 +46,7 @@ def build_definitions() -> dg.Definitions:
             checks.enough_outcomes,
             checks.spend_within_budget,
             webhooks.actor_run_succeeded,
+            crawl_checks.crawl_checks,
         ],
         jobs=[
             jobs.import_exports,
@@ -56,7 +59,10 @@ def build_definitions() -> dg.Definitions:
             serving.prediction_job,
             webhooks.ingest_dataset,
             scraping.scrape_trending,
+            scraping.refresh_competitors,
+            scraping.collect_outcomes,
             scraping.start_ordered_scrape,
+            crawl_checks.check_crawls,
             retention.prune,
         ],
         schedules=schedules.SCHEDULES,

@@ -101,6 +101,9 @@ class Settings(BaseSettings):
         description="A creator's profile that was scraped, or waits for it, is not scraped again "
         "for a changed handle within so many hours.",
     )
+    competitor_videos: int = Field(
+        30, ge=1, le=200, description="How many videos of each watched competitor are scraped."
+    )
     daily_budget_cents: float = Field(
         500.0,
         ge=0,

@@ -25,6 +25,7 @@ from viral_platform.api.backend import Backend
 from viral_platform.api.middleware import RequestContext
 from viral_platform.api.problems import Problem
 from viral_platform.api.routes import (
+    competitors,
     costs,
     health,
     jobs,
@@ -101,7 +102,17 @@ def _routed() -> Api:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (predictions, jobs, outcomes, profile, trends, costs, webhooks, health):
+    for module in (
+        predictions,
+        jobs,
+        outcomes,
+        profile,
+        competitors,
+        trends,
+        costs,
+        webhooks,
+        health,
+    ):
         app.include_router(module.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

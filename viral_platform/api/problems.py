@@ -28,6 +28,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "missing_scope": (403, "The key does not allow this"),
     "route_not_found": (404, "There is no such route"),
     "prediction_not_found": (404, "There is no such prediction"),
+    "competitor_not_found": (404, "This creator is not watched"),
     "job_not_found": (404, "There is no such job"),
     "trends_not_computed": (404, "Trends were never computed"),
     "method_not_allowed": (405, "The route does not take this method"),

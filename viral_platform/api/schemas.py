@@ -115,6 +115,29 @@ class ProfileBody(StrictModel):
     ]
 
 
+class PostBody(StrictModel):
+    """Which post a prediction was about."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"post": "https://www.tiktok.com/@some.cook/video/7301234567890123456"}]
+        }
+    )
+
+    post: Annotated[
+        str, Field(min_length=1, max_length=2048, description="Its address (no short link) or id.")
+    ]
+
+
+class PredictedPost(BaseModel):
+    """The post of a prediction; `posted_at` is the time that its id holds."""
+
+    analysis_id: UUID
+    video_id: str
+    url: str
+    posted_at: datetime
+
+
 class PredictionPage(BaseModel):
     """Answers as they were given, the newest first."""
 
@@ -158,6 +181,7 @@ class OutcomeResult(BaseModel):
     model_version: str
     measured_at: datetime
     reported_at: datetime
+    origin: Literal["reported", "collected"]
 
 
 class HandleResult(BaseModel):
@@ -195,6 +219,44 @@ class Profile(BaseModel):
     changed_at: datetime | None
     creator: Creator | None
     scrape: ProfileScrape | None
+
+
+class WatchedHandle(BaseModel):
+    """The handle that is watched, lower case and without '@'."""
+
+    handle: str
+
+
+class Competitor(BaseModel):
+    """A watched creator: the newest snapshot, and what was gained up to it.
+
+    Sums of views, likes, comments and shares are over the `videos_seen` videos of that crawl.
+    `..._gained` is since `previous_crawled_at`, `..._week` since `week_crawled_at`, the newest
+    crawl at least six and a half days earlier. Null is unknown.
+    """
+
+    handle: str
+    added_at: datetime
+    crawled_at: datetime | None
+    followers: int | None
+    hearts: int | None
+    video_count: int | None
+    videos_seen: int | None
+    views: int | None
+    likes: int | None
+    comments: int | None
+    shares: int | None
+    views_per_video: float | None
+    previous_crawled_at: datetime | None
+    followers_gained: int | None
+    hearts_gained: int | None
+    videos_gained: int | None
+    week_crawled_at: datetime | None
+    followers_gained_week: int | None
+    hearts_gained_week: int | None
+    videos_gained_week: int | None
+    followers_growth_week: float | None
+    is_simulated: bool | None
 
 
 class CostRow(BaseModel):
@@ -289,5 +351,6 @@ BODIES: tuple[type[BaseModel], ...] = (
     JobBody,
     OutcomeBody,
     ProfileBody,
+    PostBody,
     ProblemDetails,
 )

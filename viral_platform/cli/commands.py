@@ -31,6 +31,7 @@ MODULES = {
     "calibration": "calibration",
     "trends": "trends",
     "rules": "rules",
+    "competitors": "competitors",
     "costs": "costs",
     "prune": "prune",
     "keys": "keys",

@@ -13,10 +13,12 @@ import dagster as dg
 from viral_platform.defs import jobs
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
+from viral_platform.services import collected_outcomes, competitors
 from viral_platform.services.freshness import trend_state, why_trends_stay
 from viral_platform.services.rule_accuracy import why_rules_stay
 from viral_platform.services.scraping import missing_settings
 from viral_platform.settings import load_settings
+from viral_platform.storage import crawls
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 
@@ -90,6 +92,15 @@ def calculate_trends(
     return dg.RunRequest() if reason is None else dg.SkipReason(reason)
 
 
+def _scrape(context: dg.ScheduleEvaluationContext, op: str) -> dg.RunRequest | dg.SkipReason:
+    """Return the run whose op starts the scrape of the tick's time."""
+    missing = missing_settings(load_settings())
+    if missing:
+        return dg.SkipReason(f"Not set: {', '.join(missing)}. Nothing is scraped without.")
+    tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
+    return dg.RunRequest(run_key=tick, run_config={"ops": {op: {"config": {"tick": tick}}}})
+
+
 @dg.schedule(
     name="scrape_trending",
     job_name="scrape_trending",
@@ -102,13 +113,68 @@ def calculate_trends(
 )
 def scrape_trending(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Start the scrape of the tick's time, which is the key under which it is started once."""
+    return _scrape(context, "start_scrape")
+
+
+@dg.schedule(
+    name="refresh_competitors",
+    job_name="refresh_competitors",
+    cron_schedule="0 6 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Daily: one scrape of the watched competitors' profiles at Apify. Skips while "
+    "nobody is watched, or a setting of scrape_trending is not set.",
+    tags=_tags("refresh_competitors"),
+)
+def refresh_competitors(
+    context: dg.ScheduleEvaluationContext, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Start the scrape of the tick's time, once."""
+    if not competitors.watched(database.get()):
+        return dg.SkipReason("No competitor is watched. Add one: viral competitors add HANDLE.")
+    return _scrape(context, "start_competitors")
+
+
+@dg.schedule(
+    name="collect_outcomes",
+    job_name="collect_outcomes",
+    cron_schedule="30 * * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Hourly: one scrape of the posts of predictions that are old enough for their "
+    "outcome. Skips while none is due, or a setting of scrape_trending is not set.",
+    tags=_tags("collect_outcomes"),
+)
+def collect_outcomes(
+    context: dg.ScheduleEvaluationContext, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Start when a post is due, or a crawl has brought one."""
+    if not collected_outcomes.is_due(load_settings(), database.get(), datetime.now(UTC)):
+        return dg.SkipReason("No post of a prediction is due for its outcome.")
+    return _scrape(context, "collect")
+
+
+@dg.schedule(
+    name="check_crawls",
+    job_name="check_crawls",
+    cron_schedule="0 3,9,15,21 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Three hours after each scrape: freshness, volume, quarantine and field names of "
+    "crawls. Skips before the first crawl, and while a setting of scrape_trending is not set.",
+    tags=_tags("check_crawls"),
+)
+def check_crawls(
+    context: dg.ScheduleEvaluationContext,  # noqa: ARG001  its name is Dagster's
+    database: DatabaseResource,
+) -> dg.RunRequest | dg.SkipReason:
+    """Start when crawls are expected and there was one."""
     missing = missing_settings(load_settings())
     if missing:
-        return dg.SkipReason(f"Not set: {', '.join(missing)}. Nothing is scraped without.")
-    tick = context.scheduled_execution_time.astimezone(UTC).isoformat()
-    return dg.RunRequest(
-        run_key=tick, run_config={"ops": {"start_scrape": {"config": {"tick": tick}}}}
-    )
+        return dg.SkipReason(f"Not set: {', '.join(missing)}. No crawl is expected without.")
+    if crawls.newest(database.get()).newest_crawl is None:
+        return dg.SkipReason("Nothing was crawled yet.")
+    return dg.RunRequest()
 
 
 @dg.schedule(
@@ -131,6 +197,9 @@ SCHEDULES = [
     calculate_trends,
     scrape_trending,
     validate_rules,
+    refresh_competitors,
+    collect_outcomes,
+    check_crawls,
     retrain_ml,
     calibration_audit,
     aggregate_costs,

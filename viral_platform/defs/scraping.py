@@ -17,7 +17,8 @@ from viral_platform.engine.errors import (
     ViralPlatformError,
 )
 from viral_platform.providers.apify_actor import UnclearStartError
-from viral_platform.services import scraping, trending_scrapes
+from viral_platform.services import collected_outcomes, competitors, scraping, trending_scrapes
+from viral_platform.services.collected_outcomes import Recorded
 from viral_platform.services.scraping import ScrapeReport
 from viral_platform.services.ticks import latest_tick, parse_tick
 from viral_platform.settings import load_settings
@@ -121,6 +122,64 @@ def start_scrape(
 def scrape_trending() -> None:
     """Start one scrape."""
     start_scrape()
+
+
+@dg.op(retry_policy=START_RETRIES)
+def start_competitors(
+    context: dg.OpExecutionContext, config: ScrapeConfig, database: DatabaseResource
+) -> None:
+    """Start one scrape of the watched profiles for one tick, the longest unseen first."""
+    settings = load_settings()
+
+    def order() -> ScrapeOrder:
+        due = latest_tick(datetime.now(UTC), competitors.EVERY, competitors.AFTER)
+        tick = parse_tick(config.tick) if config.tick else due
+        return competitors.competitors_order(settings, database.get(), tick)
+
+    started(context, lambda: scraping.start_scrape(settings, database.get(), order()))
+
+
+@dg.job(
+    description="Start one scrape of the watched competitors' profiles at Apify.",
+    tags={EXCLUSIVE: "refresh_competitors"},
+)
+def refresh_competitors() -> None:
+    """Start one scrape."""
+    start_competitors()
+
+
+def outcomes_made(recorded: Recorded) -> dg.AssetMaterialization:
+    """Return the event of outcomes that crawls have brought."""
+    metadata = {"collected": recorded.outcomes, "waiting_for_a_model": recorded.unjudged}
+    return dg.AssetMaterialization("outcomes", metadata=metadata)
+
+
+@dg.op(retry_policy=START_RETRIES)
+def collect(
+    context: dg.OpExecutionContext, config: ScrapeConfig, database: DatabaseResource
+) -> None:
+    """Record the outcomes that crawls have brought, and start one scrape of all due posts."""
+    settings, now = load_settings(), datetime.now(UTC)
+    recorded = collected_outcomes.record_arrived(database.get())
+    if recorded.outcomes:
+        context.log_event(outcomes_made(recorded))
+    if not collected_outcomes.due_posts(settings, database.get(), now):
+        context.log.info("No post is due.")
+        return
+    due = latest_tick(now, collected_outcomes.EVERY, collected_outcomes.AFTER)
+    tick = parse_tick(config.tick) if config.tick else due
+    order = collected_outcomes.outcomes_order(settings, database.get(), tick, now)
+    started(context, lambda: scraping.start_scrape(settings, database.get(), order))
+
+
+@dg.job(
+    description="Crawl the posts of predictions at their outcome's age, and record the outcomes "
+    "that crawls have brought.",
+    tags={EXCLUSIVE: "collect_outcomes"},
+)
+def collect_outcomes() -> None:
+    """Collect outcomes."""
+    collect()
 
 
 @dg.op(retry_policy=START_RETRIES)

@@ -7,13 +7,17 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
-from viral_platform.defs.assets.ingestion import SPECS
+from viral_platform.defs.assets.ingestion import COMPETITOR_SNAPSHOTS, SPECS
 from viral_platform.defs.common import DATABASE_RETRIES, GATE_REFUSED, INPUT_UNUSABLE
+from viral_platform.defs.crawl_checks import check_evaluation, check_result
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
+from viral_platform.defs.scraping import outcomes_made
 from viral_platform.engine.errors import ConfigurationError, GateRefusedError, InputError
 from viral_platform.providers.apify_datasets import ApifyDatasets
 from viral_platform.services import inbox
+from viral_platform.services.collected_outcomes import record_arrived
+from viral_platform.services.crawl_checks import judge_dataset
 from viral_platform.services.ingestion.datasets import (
     DeliveryReport,
     ingest_delivery,
@@ -90,7 +94,7 @@ def delivery_metadata(report: DeliveryReport) -> dict[str, dg.MetadataValue | in
 
 
 def materializations(report: DeliveryReport, totals: Totals) -> list[dg.AssetMaterialization]:
-    """Return the events of the four assets that a delivery makes."""
+    """Return the events of the assets that a delivery makes."""
     rows = {"scraped_videos": totals.videos, "video_snapshots": totals.snapshots}
     metadata = delivery_metadata(report)
     events = []
@@ -98,6 +102,9 @@ def materializations(report: DeliveryReport, totals: Totals) -> list[dg.AssetMat
         name = spec.key.to_user_string()
         counted = {"dagster/row_count": rows[name]} if name in rows else {}
         events.append(dg.AssetMaterialization(spec.key, metadata={**metadata, **counted}))
+    if report.competitor_snapshots:
+        counted = {"rows": report.competitor_snapshots}
+        events.append(dg.AssetMaterialization(COMPETITOR_SNAPSHOTS.key, metadata=counted))
     return events
 
 
@@ -163,17 +170,13 @@ def ingest(
         return
     for event in materializations(report, stored_totals(database.get())):
         context.log_event(event)
-    verdict = run_verdict(report)
-    evaluation = dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey("scraped_videos"),
-        check_name=CHECK,
-        passed=verdict.passed,
-        severity=verdict.severity,
-        description=verdict.description,
-        metadata=verdict.metadata,
-    )
-    # The hint leaves out the evaluations that the method takes.
-    context.log_event(evaluation)  # type: ignore[arg-type]
+    judged = map(check_result, judge_dataset(database.get(), report.dataset_id))
+    for result in (run_verdict(report), *judged):
+        # The hint leaves out the evaluations that the method takes.
+        context.log_event(check_evaluation(result))  # type: ignore[arg-type]
+    recorded = record_arrived(database.get())
+    if recorded.outcomes:
+        context.log_event(outcomes_made(recorded))
 
 
 @dg.job(

@@ -16,7 +16,7 @@ from viral_platform.engine.errors import NotEnoughDataError, RefusedRequestError
 from viral_platform.engine.tiers import TierScale, weighted_engagement
 from viral_platform.engine.training_rows import MATURITY_HOURS
 from viral_platform.storage import analyses, models
-from viral_platform.storage.calibration import Outcome, save_outcome
+from viral_platform.storage.calibration import Outcome, OutcomeOrigin, save_outcome
 from viral_platform.storage.database import Database
 
 _CLOCK_TOLERANCE = timedelta(hours=1)
@@ -66,8 +66,12 @@ def judged_by(database: Database, version: str | None) -> tuple[str, TierScale]:
     return record.version, TierScale(tuple(scale["cuts"]), tuple(scale["reference"]))
 
 
-def add_outcome(database: Database, report: OutcomeReport) -> bool:
+def add_outcome(
+    database: Database, report: OutcomeReport, *, origin: OutcomeOrigin = "reported"
+) -> bool:
     """Store one outcome; return False when the analysis has one already, which stays.
+
+    `origin` tells whether a caller reported it or a crawl of ours has measured it.
 
     Raises
     ------
@@ -102,6 +106,7 @@ def add_outcome(database: Database, report: OutcomeReport) -> bool:
             model_version=version,
             is_simulated=analysis.is_simulated,
             measured_at=report.measured_at,
+            origin=origin,
         ),
     )
 

@@ -38,6 +38,7 @@ from viral_platform.providers.breaker import BreakerState
 from viral_platform.services.answers import LoggingObserver, answer_of, report, unstored
 from viral_platform.services.background_loop import BackgroundLoop
 from viral_platform.services.content import Content, read_content
+from viral_platform.services.posts import post_of_request
 from viral_platform.services.providers import Providers, open_providers
 from viral_platform.services.shared_inputs import SharedInputs
 from viral_platform.settings import Settings
@@ -310,6 +311,7 @@ class PredictionService:
                     batch_id=origin.batch_id,
                     position=origin.position,
                     key_id=origin.key_id,
+                    post=post_of_request(request, answer.created_at),
                 )
         except Exception as error:  # noqa: BLE001  an answer that was paid for is still given
             report("store", error)

@@ -12,7 +12,9 @@ from sqlalchemy import select, tuple_
 
 from viral_platform.engine.contracts import PredictionAnswer, PredictionRequest
 from viral_platform.engine.errors import NotFoundError
+from viral_platform.storage import posts
 from viral_platform.storage.database import Database
+from viral_platform.storage.posts import Post
 from viral_platform.storage.tables import analysis_results, outcomes
 
 _INSERT = """
@@ -49,10 +51,12 @@ def save_answer(
     batch_id: str | None,
     position: int | None = None,
     key_id: int | None = None,
+    post: Post | None = None,
 ) -> None:
     """Store one answer with its request.
 
-    `position` is that of the request in its batch, `key_id` the key that asked over HTTP.
+    `position` is that of the request in its batch, `key_id` the key that asked over HTTP, `post`
+    what the request was about.
     """
     values = {
         "id": answer.id,
@@ -81,6 +85,8 @@ def save_answer(
     }
     with database.engine.begin() as connection:
         connection.exec_driver_sql(_INSERT, values)
+        if post is not None:
+            posts.name_post(connection, answer.id, post)
 
 
 def get_analysis(database: Database, analysis_id: UUID) -> AnalysisRecord:

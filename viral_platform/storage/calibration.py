@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Row, func, select, text, update
@@ -15,6 +15,8 @@ from viral_platform.engine.calibration import Calibration, PlattFit
 from viral_platform.engine.errors import NotFoundError
 from viral_platform.storage.database import Database
 from viral_platform.storage.tables import outcomes, platt_parameters
+
+OutcomeOrigin = Literal["reported", "collected"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Outcome:
     model_version: str
     is_simulated: bool
     measured_at: datetime
+    origin: OutcomeOrigin
 
 
 def save_outcome(database: Database, outcome: Outcome) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -94,6 +96,33 @@ _CREATOR = text(
     where profile.handle is not null or baseline.handle is not null
     """
 )
+
+
+_COMPETITORS = text(
+    """
+    select distinct on (handle) * from marts.competitor_growth
+    order by handle, crawled_at desc
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CompetitorGrowth:
+    """A creator at one crawl against the crawl before, and against the one a week before.
+
+    `views_per_video` is over the videos of this crawl. None where there is nothing to compare.
+    """
+
+    views_per_video: float | None
+    previous_crawled_at: datetime | None
+    followers_gained: int | None
+    hearts_gained: int | None
+    videos_gained: int | None
+    week_crawled_at: datetime | None
+    followers_gained_week: int | None
+    hearts_gained_week: int | None
+    videos_gained_week: int | None
+    followers_growth_week: float | None
 
 
 def load_trend_table(database: Database) -> TrendTable:
@@ -184,6 +213,26 @@ def creator_facts(database: Database, handle: str) -> CreatorFacts | None:
         median_views=row["median_views"],
         n_posts=row["n_posts"],
     )
+
+
+def competitor_growth(
+    database: Database,
+) -> dict[tuple[str, datetime | None], CompetitorGrowth]:
+    """Return by handle and crawl time the growth up to each watched creator's newest snapshot.
+
+    Raises
+    ------
+    NotFoundError
+        The mart `competitor_growth` was never built.
+    """
+    with _reading(database) as connection:
+        rows = connection.execute(_COMPETITORS).mappings()
+        return {
+            (row["handle"], row["crawled_at"]): CompetitorGrowth(
+                **{name: row[name] for name in CompetitorGrowth.__dataclass_fields__}
+            )
+            for row in rows
+        }
 
 
 def platform_baseline(database: Database) -> PlatformBaseline:

@@ -21,6 +21,9 @@ JOBS = {
     "ingest_dataset",
     "scrape_trending",
     "start_ordered_scrape",
+    "refresh_competitors",
+    "collect_outcomes",
+    "check_crawls",
     "prune",
 }
 NEED_CONFIG = {"import_exports", "prediction_job", "ingest_dataset", "start_ordered_scrape"}

@@ -19,17 +19,23 @@ from viral_platform.defs.resources import DatabaseResource
 from viral_platform.engine.training_rows import VideoHistory
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
 from viral_platform.sandbox.stand_ins import Fault, StandIn
+from viral_platform.services import inbox
+from viral_platform.services.competitors import watch
 from viral_platform.services.freshness import TrendState, why_trends_stay
 from viral_platform.services.ingestion.importer import ImportOptions, import_files
 from viral_platform.storage.database import Database
 
 from ..services.conftest import _store
 from ..services.test_calibration import add_pairs, pairs
+from ..services.test_collected_outcomes import item, post_id, predicted, promoted
 
 CRONS = {
     "calculate_trends": "0 * * * *",
     "scrape_trending": "0 */6 * * *",
     "validate_rules": "0 2 * * *",
+    "refresh_competitors": "0 6 * * *",
+    "collect_outcomes": "30 * * * *",
+    "check_crawls": "0 3,9,15,21 * * *",
     "retrain_ml": "0 3 * * 1",
     "calibration_audit": "0 4 1 * *",
     "aggregate_costs": "15 0 * * *",
@@ -166,6 +172,120 @@ def test_a_scrape_tick_starts_the_actor_once_and_books_it(
     (failure,) = again.filter_events(lambda event: event.is_step_failure)
     assert failure.step_failure_data.user_failure_data.metadata["kind"].value == "gate_refused"
     assert len([call for call in scraper.calls("apify") if call.operation == "start"]) == 1
+
+
+def test_competitors_are_skipped_while_nobody_is_watched_or_a_setting_is_missing(
+    installation: Installation, scraper: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = installation.tick("refresh_competitors")
+    assert reason == "No competitor is watched. Add one: viral competitors add HANDLE."
+    watch(installation.database, "cook")
+    monkeypatch.delenv("APIFY_WEBHOOK_URL")
+    reason = installation.tick("refresh_competitors")
+    assert reason == "Not set: APIFY_WEBHOOK_URL. Nothing is scraped without."
+
+
+def test_a_daily_tick_starts_one_scrape_of_all_competitors(
+    installation: Installation, scraper: StandIn
+) -> None:
+    for handle in ("cook", "dancer"):
+        watch(installation.database, handle)
+    told = metadata_of(installation.run("refresh_competitors"))
+    assert (told["purpose"], told["n_profiles"], told["max_items"]) == ("competitors", 2, 60)
+    (start,) = [call for call in scraper.calls("apify") if call.operation == "start"]
+    assert start.body == {"profiles": ["cook", "dancer"], "resultsPerPage": 30}
+    installation.run("refresh_competitors", succeeds=False)
+    assert installation.rows("select purpose, key, state from app.scrape_starts") == [
+        ("competitors", TICK.isoformat(), "started")
+    ]
+
+
+def test_crawls_are_judged_by_a_tick_once_they_are_expected_and_there_was_one(
+    installation: Installation,
+    scraper: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    assert installation.tick("check_crawls") == "Nothing was crawled yet."
+    run = scraper.dataset(5, started_at=datetime.now(UTC) - timedelta(hours=30))
+    ingest(installation, run.id)
+    with installation.database.connect() as connection:
+        connection.execute("update app.scraped_videos set is_simulated = false")
+    result = installation.run("check_crawls")
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert {name for name, check in checks.items() if not check.passed} == {"freshness"}
+    assert checks.keys() == {"freshness", "volume", "quarantine_share", "schema_drift"}
+    assert checks["freshness"].severity is dg.AssetCheckSeverity.ERROR
+    assert checks["volume"].metadata["items"].value == 5
+    monkeypatch.delenv("APIFY_TOKEN")
+    reason = installation.tick("check_crawls")
+    assert reason == "Not set: APIFY_TOKEN. No crawl is expected without."
+
+
+def test_checks_on_imported_files_alone_say_what_is_not_judged(
+    installation: Installation, scraper: StandIn, tmp_path: Path
+) -> None:
+    crawl(installation.database, tmp_path, 9)
+    result = installation.run("check_crawls")
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert all(check.passed for check in checks.values())
+    assert checks["volume"].metadata["n"].value == 0
+    assert "SIMULATED" in str(checks["freshness"].description)
+
+
+def ingest(installation: Installation, run_id: str) -> dg.ExecuteInProcessResult:
+    """Receive the delivery of a run's end and ingest it."""
+    inbox_id = receive(installation.database, run_id)
+    return installation.defs.resolve_job_def("ingest_dataset").execute_in_process(
+        run_config={"ops": {"ingest": {"config": {"inbox_id": inbox_id}}}},
+        instance=installation.instance,
+    )
+
+
+def test_outcomes_are_collected_by_the_hour_and_an_ingest_records_what_it_brings(
+    installation: Installation, scraper: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = installation.database
+    assert installation.tick("collect_outcomes") == (
+        "No post of a prediction is due for its outcome."
+    )
+    key = predicted(database, 170)
+    with monkeypatch.context() as without:
+        without.delenv("APIFY_TOKEN")
+        reason = installation.tick("collect_outcomes")
+    assert reason == "Not set: APIFY_TOKEN. Nothing is scraped without."
+    promoted(database)
+    scraper.apify.bring([item(post_id(170))], started_at=datetime.now(UTC))
+    told = metadata_of(installation.run("collect_outcomes"))
+    assert (told["purpose"], told["n_posturls"]) == ("outcomes", 1)
+
+    (run_id,) = (row[0] for row in installation.rows("select actor_run_id from app.scrape_starts"))
+    ingested = ingest(installation, run_id)
+    made = {event.asset_key.to_user_string() for event in materializations(ingested)}
+    assert "outcomes" in made
+    assert installation.rows("select analysis_id, origin from app.outcomes") == [(key, "collected")]
+    assert isinstance(installation.tick("collect_outcomes"), str)
+
+
+def materializations(result: dg.ExecuteInProcessResult) -> list[dg.AssetMaterialization]:
+    return [
+        event.step_materialization_data.materialization
+        for event in result.all_node_events
+        if event.is_step_materialization
+    ]
+
+
+def receive(database: Database, run_id: str) -> int:
+    """Store the delivery of a run's end; return its number."""
+    event = "ACTOR.RUN.SUCCEEDED"
+    inbox.receive(
+        database,
+        source=inbox.APIFY,
+        delivery_id=run_id,
+        event_type=event,
+        body={"eventType": event, "resource": {"id": run_id}},
+    )
+    return inbox.due(database, 10, datetime.now(UTC))[-1].id
 
 
 def test_a_refused_scrape_fails_its_run_without_another_try(

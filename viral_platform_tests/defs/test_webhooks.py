@@ -80,6 +80,10 @@ def _run(instance: dg.DagsterInstance, inbox_id: int) -> dg.ExecuteInProcessResu
     )
 
 
+def _checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
 def _expire_leases(database: Database) -> None:
     with database.connect() as connection:
         connection.execute(
@@ -184,8 +188,17 @@ def test_an_ingest_materialises_four_assets_with_counters_and_evaluates_its_chec
     assert metadata["cost_microdollars"] == 250_000
     assert metadata["items_per_second"] > 0
     assert metadata["dagster/row_count"] == metadata["new"]
-    (check,) = result.get_asset_check_evaluations()
-    assert (check.check_name, check.passed) == ("actor_run_succeeded", True)
+    check = _checks(result)["actor_run_succeeded"]
+    assert check.passed
+    # Its crawl is judged too, as far as one crawl can be.
+    verdicts = {name: one.passed for name, one in _checks(result).items()}
+    assert verdicts.keys() == {
+        "actor_run_succeeded",
+        "quarantine_share",
+        "schema_drift",
+        "volume",
+    }
+    assert all(verdicts.values())
 
 
 def test_a_repeated_run_of_a_delivery_reports_nothing_new(
@@ -205,7 +218,7 @@ def test_a_run_that_did_not_succeed_fails_the_check_though_its_items_are_in(
     run = stand_in.dataset(5, status=status)
     result = _run(instance, _receive(database, run.id, "one"))
     assert result.success
-    (check,) = result.get_asset_check_evaluations()
+    check = _checks(result)["actor_run_succeeded"]
     assert not check.passed
     assert check.description is not None
     assert status in check.description
@@ -229,7 +242,7 @@ def test_the_check_passes_while_there_is_no_delivery_and_fails_for_what_is_gone(
     assert before.passed
     assert before.description == "No actor run was delivered yet."
     result = _run(instance, _receive(database, "nosuchrun", "one"))
-    (check,) = result.get_asset_check_evaluations()
+    check = _checks(result)["actor_run_succeeded"]
     assert not check.passed
     assert check.metadata["problem"].value == "run_not_found"
 

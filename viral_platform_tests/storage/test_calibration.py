@@ -81,6 +81,7 @@ def outcome(key: UUID, *, score: float = 70.0, age_hours: float = 200.0) -> Outc
         model_version="tier-1",
         is_simulated=False,
         measured_at=NOW + timedelta(hours=age_hours),
+        origin="reported",
     )
 
 

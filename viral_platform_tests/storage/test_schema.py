@@ -35,6 +35,40 @@ def test_down_to_base_leaves_no_table_and_up_brings_them_all_back(database: Data
     assert names == {table.name for table in tables.metadata.sorted_tables} | {"alembic_version"}
 
 
+def test_the_posts_of_predictions_by_url_are_known_after_the_migration(database: Database) -> None:
+    schema.downgrade(database, "0007")
+    addresses = [
+        "https://www.tiktok.com/@cook/video/7301234567890123456?lang=en",
+        "https://m.tiktok.com/v/7301234567890123457.html",
+        "https://vm.tiktok.com/ZMabcdefg/",
+        "https://www.tiktok.com/@cook/video/9999999999999999999",
+    ]
+    with database.connect() as connection:
+        for address in addresses:
+            connection.execute(
+                """
+                insert into app.analysis_results (
+                    id, created_at, input_mode, content_text, confidence, is_calibrated, horizon,
+                    engine_version, is_degraded, is_simulated, latency_ms, cost_cents, request,
+                    answer
+                )
+                values (
+                    gen_random_uuid(), now(), 'tiktok_url', '', 0, false, 'settled', '3', false,
+                    false, 1, 0, jsonb_build_object('tiktok_url', %s::text), '{}'
+                )
+                """,
+                [address],
+            )
+    schema.migrate(database)
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select platform_video_id, extract(epoch from posted_at)::bigint "
+            "from app.predicted_posts order by 1"
+        ).fetchall()
+    ids = ["7301234567890123456", "7301234567890123457"]
+    assert rows == [(one, int(one) >> 32) for one in ids]
+
+
 def test_ticks_that_were_started_before_scrapes_had_a_purpose_stay_started(
     database: Database,
 ) -> None:

@@ -15,10 +15,11 @@ from viral_platform.api.backend import Shared
 from viral_platform.api.bodies import described, json_body
 from viral_platform.api.pages import DEFAULT_LIMIT, Limit, cursor_at, read_cursor
 from viral_platform.api.problems import Problem, documented
-from viral_platform.api.schemas import PredictionBody, PredictionPage
+from viral_platform.api.schemas import PostBody, PredictedPost, PredictionBody, PredictionPage
 from viral_platform.api.security import Caller, requires
 from viral_platform.engine.contracts import PredictionAnswer
-from viral_platform.engine.errors import NotFoundError
+from viral_platform.engine.errors import GateRefusedError, NotFoundError
+from viral_platform.services import posts
 from viral_platform.storage import analyses
 
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
@@ -83,6 +84,49 @@ def list_predictions(
         last = page[-1]
         after = cursor_at((datetime.fromisoformat(last["created_at"]), UUID(last["id"])))
     return JSONResponse({"data": page, "next_cursor": after, "has_more": has_more})
+
+
+@router.put(
+    "/{prediction_id}/post",
+    response_model=PredictedPost,
+    openapi_extra=described(PostBody),
+    responses=documented(
+        "malformed_json",
+        "unauthorized",
+        "missing_scope",
+        "prediction_not_found",
+        "outcome_exists",
+        "body_too_large",
+        "unsupported_media_type",
+        "invalid_request",
+        "database_unavailable",
+    ),
+)
+def name_post(
+    backend: Shared,
+    caller: Annotated[Caller, Depends(requires("predict"))],
+    prediction_id: Annotated[str, Path(description="`id` of the answer.")],
+    body: Annotated[PostBody, Depends(json_body(PostBody))],
+) -> Response:
+    """Tell which post the prediction was about, so that its outcome is collected at 168 hours.
+
+    Another one replaces it until there is an outcome.
+    """
+    try:
+        analysis_id = UUID(prediction_id)
+        analyses.get_answer(backend.database, analysis_id, key_id=caller.sees)
+        post = posts.name_post(backend.database, analysis_id, body.post)
+    except (ValueError, NotFoundError):
+        raise Problem("prediction_not_found", "This key has no prediction of that id.") from None
+    except GateRefusedError:
+        raise Problem("outcome_exists", "The prediction has its outcome, which stays.") from None
+    named = PredictedPost(
+        analysis_id=analysis_id,
+        video_id=post.platform_video_id,
+        url=post.url,
+        posted_at=post.posted_at,
+    )
+    return JSONResponse(named.model_dump(mode="json"))
 
 
 @router.get(

@@ -61,6 +61,18 @@ SPECS = [
     ),
 ]
 
+# Written with the last page of a crawl that was started for watched competitors.
+COMPETITOR_SNAPSHOTS = dg.AssetSpec(
+    "competitor_snapshots",
+    group_name=_GROUP,
+    kinds=_KINDS,
+    owners=DATA,
+    deps=["creator_profiles", "video_snapshots"],
+    description="A watched creator at one crawl: followers, hearts and videos as the profile tells "
+    "them, and sums over the videos that the crawl brought. Unique on handle and crawl time; how "
+    "it grew is `competitor_growth`.",
+)
+
 
 def import_metadata(report: ImportReport) -> dict[str, dg.MetadataValue | int | float]:
     """Return the counters of an import; they add up to what was received."""

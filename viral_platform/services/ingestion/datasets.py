@@ -23,9 +23,10 @@ from viral_platform.observability.logging import get_logger
 from viral_platform.providers.apify_datasets import ApifyDatasets
 from viral_platform.providers.apify_wire import PRICE_VERSION, ActorRun
 from viral_platform.services.inbox import APIFY, LEASE_SECONDS, pause_seconds, run_id_of
+from viral_platform.services.ingestion.field_names import MOST_NAMES
 from viral_platform.services.ingestion.pages import JudgedPage, PageJudge
 from viral_platform.services.ingestion.storing import COUNTS, Counts, arriving
-from viral_platform.storage import copies, inbox, quarantine, videos
+from viral_platform.storage import competitors, copies, inbox, quarantine, videos
 from viral_platform.storage.database import Database
 from viral_platform.storage.inbox import Delivery
 from viral_platform.storage.quarantine import ImportFile
@@ -65,6 +66,9 @@ class DeliveryReport(Counts):
     bytes: int = 0
     seconds: float = 0.0
     cost_microdollars: int | None = None
+    competitor_snapshots: int = 0
+    fields_sampled: int = 0
+    fields: dict[str, int] = field(default_factory=dict)
 
     @property
     def items_per_second(self) -> float:
@@ -274,6 +278,9 @@ class _Ingest:
                 started_at=dataset.crawled_at,
                 price_version=PRICE_VERSION,
             )
+        self._tally.competitor_snapshots = competitors.snapshot(
+            self._connection, run.id, dataset.crawled_at
+        )
         counts = {name: getattr(self._tally, name) for name in COUNTS}
         quarantine.store_counts(self._connection, dataset.sha256, counts)
         inbox.finish(
@@ -316,6 +323,9 @@ class _Tally:
     bytes: int = 0
     seconds: float = 0.0
     cost_microdollars: int | None = None
+    competitor_snapshots: int = 0
+    fields_sampled: int = 0
+    fields: dict[str, int] = field(default_factory=dict)
 
     @staticmethod
     def of(report: dict[str, Any] | None) -> _Tally:
@@ -326,6 +336,9 @@ class _Tally:
             setattr(self, name, getattr(self, name) + getattr(counts, name))
         added = Counter(self.quarantined_by_reason) + reasons
         self.quarantined_by_reason = dict(added.most_common())
+        self.fields_sampled += page.fields.sampled
+        names = Counter(self.fields) + page.fields.counts
+        self.fields = dict(names.most_common(MOST_NAMES))
         self.pages += 1
         self.bytes += page.read.body_bytes
 

@@ -7,7 +7,7 @@ for it; in a process of its own it does not.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
@@ -19,6 +19,7 @@ from viral_platform.services.ingestion.decoding import (
     SecondProcess,
     Setting,
 )
+from viral_platform.services.ingestion.field_names import FieldSample, sample_fields
 from viral_platform.services.ingestion.pipeline import RECOGNITION_ITEMS, recognise
 
 # The second process needs a second to start: a shorter dataset is done by then.
@@ -33,6 +34,7 @@ class JudgedPage:
     read: DatasetPage
     source: str
     batch: JudgedBatch
+    fields: FieldSample = field(default_factory=FieldSample)
 
     @property
     def is_end(self) -> bool:
@@ -67,7 +69,8 @@ class PageJudge:
         source = next(filter(None, shapes), _USUAL_SOURCE)
         setting = Setting(source, self._crawled_at, None, now)
         request = Request(page.offset + 1, list(page.items))
-        return JudgedPage(page, source, self._batch(setting, request, page.total - page.offset))
+        batch = self._batch(setting, request, page.total - page.offset)
+        return JudgedPage(page, source, batch, sample_fields(page.items))
 
     def close(self) -> None:
         """End the second process, if there is one."""

@@ -33,6 +33,7 @@ from viral_platform.storage.tables.serving import (
     api_keys,
     cost_events,
     outcomes,
+    predicted_posts,
     prediction_batches,
     prediction_requests,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "model_versions",
     "outcomes",
     "platt_parameters",
+    "predicted_posts",
     "prediction_batches",
     "prediction_requests",
     "quarantined_items",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, ForeignKey, Table, Text
 
 from viral_platform.storage.tables.base import instant, metadata
 from viral_platform.storage.tables.serving import api_keys
@@ -37,5 +37,6 @@ competitor_snapshots = Table(
     Column("likes", BigInteger),
     Column("comments", BigInteger),
     Column("shares", BigInteger),
+    Column("is_simulated", Boolean, nullable=False),
     comment="A watched creator at one crawl, with sums over the videos that it brought.",
 )

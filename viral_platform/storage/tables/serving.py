@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    DateTime,
     Float,
     ForeignKey,
     Index,
@@ -127,7 +128,37 @@ outcomes = Table(
     Column("is_simulated", Boolean, nullable=False),
     instant("measured_at"),
     instant("reported_at", now=True),
+    Column(
+        "origin",
+        Text,
+        nullable=False,
+        server_default=text("'reported'"),
+        comment="reported by a caller, or collected by a crawl of ours",
+    ),
+    CheckConstraint("origin in ('reported', 'collected')", name="origin"),
     comment="What became of a post. One per analysis, measured at one age.",
+)
+
+predicted_posts = Table(
+    "predicted_posts",
+    metadata,
+    Column(
+        "analysis_id",
+        Uuid,
+        ForeignKey(analysis_results.c.id, ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("platform_video_id", Text, nullable=False),
+    Column("url", Text, nullable=False, comment="as the scraper is given it"),
+    Column(
+        "posted_at",
+        DateTime(timezone=True),
+        nullable=False,
+        comment="by the upper half of the id",
+    ),
+    instant("named_at", now=True),
+    Index(None, "posted_at"),
+    comment="Which post a prediction was about, once it is known.",
 )
 
 cost_events = Table(

@@ -110,6 +110,7 @@ def upgrade() -> None:
         _count("likes"),
         _count("comments"),
         _count("shares"),
+        sa.Column("is_simulated", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("handle", "crawled_at", name="pk_competitor_snapshots"),
         schema="app",
         comment="A watched creator at one crawl, with sums over the videos that it brought.",
