@@ -30,6 +30,7 @@ from viral_platform.api.routes import (
     jobs,
     outcomes,
     predictions,
+    subscription,
     trends,
     webhooks,
 )
@@ -100,7 +101,7 @@ def _routed() -> Api:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (predictions, jobs, outcomes, trends, costs, webhooks, health):
+    for module in (predictions, jobs, outcomes, trends, subscription, costs, webhooks, health):
         app.include_router(module.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

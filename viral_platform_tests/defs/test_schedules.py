@@ -30,6 +30,7 @@ CRONS = {
     "calculate_trends": "0 * * * *",
     "scrape_trending": "0 */6 * * *",
     "validate_rules": "0 2 * * *",
+    "sync_whop": "0 */12 * * *",
     "retrain_ml": "0 3 * * 1",
     "calibration_audit": "0 4 1 * *",
     "aggregate_costs": "15 0 * * *",
