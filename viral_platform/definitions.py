@@ -14,7 +14,15 @@ from viral_platform.defs import (
     sensors,
     webhooks,
 )
-from viral_platform.defs.assets import calibration, costs, ingestion, model, rules, serving
+from viral_platform.defs.assets import (
+    accounts,
+    calibration,
+    costs,
+    ingestion,
+    model,
+    rules,
+    serving,
+)
 from viral_platform.defs.dbt import DbtResource, calibration_marts, cost_marts, trend_marts
 from viral_platform.defs.resources import ArtifactsResource, DatabaseResource, PredictionResource
 from viral_platform.observability.logging import configure_logging
@@ -41,6 +49,7 @@ def build_definitions() -> dg.Definitions:
             calibration.calibration_in_force,
             costs.cost_events,
             cost_marts,
+            accounts.subscriptions,
         ],
         asset_checks=[
             checks.enough_outcomes,
@@ -52,6 +61,7 @@ def build_definitions() -> dg.Definitions:
             jobs.import_exports,
             jobs.load_rules,
             jobs.validate_rules,
+            jobs.sync_whop,
             jobs.calculate_trends,
             jobs.retrain_ml,
             jobs.calibration_audit,

@@ -81,6 +81,24 @@ class Settings(BaseSettings):
         description="What Apify shows in the header X-Webhook-Secret of its webhooks. Unset: no "
         "scrape is started on schedule.",
     )
+    whop_api_key: SecretStr | None = Field(
+        None, description="Whop tells who has paid. Unset: memberships are not read."
+    )
+    whop_base_url: str = Field("https://api.whop.com", description="Where Whop is reached.")
+    whop_company_id: str | None = Field(
+        None, description="Company at Whop whose memberships are read, biz_..."
+    )
+    whop_webhook_secret: SecretStr | None = Field(
+        None,
+        description="What Whop signs its webhooks with: whsec_... or ws_... Unset: "
+        "POST /v1/webhooks/whop takes nothing.",
+    )
+    whop_product_id_starter: str | None = Field(
+        None, description="Product at Whop that gives the tier starter, prod_..."
+    )
+    whop_product_id_pro: str | None = Field(
+        None, description="Product at Whop that gives the tier pro, prod_..."
+    )
     scraper_hashtags: str = Field(
         "trending,viral,fyp,comedy,dance,cooking,fitness,fashion,beauty,tech,education,"
         "storytelling,lifehack,motivation",

@@ -32,6 +32,7 @@ from viral_platform.api.routes import (
     outcomes,
     predictions,
     profile,
+    subscription,
     trends,
     webhooks,
 )
@@ -109,6 +110,7 @@ def _routed() -> Api:
         profile,
         competitors,
         trends,
+        subscription,
         costs,
         webhooks,
         health,

@@ -42,8 +42,13 @@ async def json_document(request: Request) -> object:
 
     It raises 415 for another media type, 413 above 1 MiB and 400 for what is no JSON.
     """
+    return decoded(await json_bytes(request))
+
+
+async def json_bytes(request: Request) -> bytes:
+    """Return the request's body as it came; it raises 415 for another media type and 413."""
     _require_json(request)
-    return _decoded(await _bounded(request))
+    return await _bounded(request)
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
@@ -74,7 +79,8 @@ async def _bounded(request: Request) -> bytes:
     return bytes(body)
 
 
-def _decoded(body: bytes) -> object:
+def decoded(body: bytes) -> object:
+    """Return the JSON value of a body; it raises 400 for what is no JSON."""
     try:
         document: object = from_json(body, allow_inf_nan=False)
     except ValueError:

@@ -43,6 +43,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "misconfigured": (503, "This installation is not set up for it"),
     "cron_secret_unset": (503, "CRON_SECRET is not set"),
     "wrong_webhook_secret": (401, "The secret is missing or wrong"),
+    "wrong_webhook_signature": (401, "The signature is missing, wrong or too old"),
     "webhook_secret_unset": (503, "No secret is set for this webhook"),
 }
 _REFUSED: Final = (422, "The content is refused")

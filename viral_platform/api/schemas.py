@@ -17,6 +17,7 @@ from viral_platform.engine.contracts import (
     StrictModel,
     TrendPhase,
 )
+from viral_platform.engine.subscriptions import Tier
 from viral_platform.providers.breaker import BreakerStatus
 from viral_platform.services.profiles import WhatFollows
 from viral_platform.storage.batches import BatchState
@@ -257,6 +258,20 @@ class Competitor(BaseModel):
     videos_gained_week: int | None
     followers_growth_week: float | None
     is_simulated: bool | None
+
+
+class SubscriptionState(BaseModel):
+    """What a key may use. `status` is Whop's word for the membership that gives the tier.
+
+    Of a free account it is that of its last membership; null without any.
+    """
+
+    account: Annotated[str | None, Field(description="Whose memberships count; null: none do.")]
+    tier: Tier
+    status: str | None
+    whop_connected: bool
+    cancel_at_period_end: bool
+    current_period_end: datetime | None
 
 
 class CostRow(BaseModel):

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from viral_platform.api.backend import Backend, Shared
 from viral_platform.api.problems import Problem
+from viral_platform.engine.subscriptions import Tier
 from viral_platform.services.keys import has_form_of_key
 
 ADMIN = "admin"
@@ -29,10 +30,15 @@ Token = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request: a key, or the holder of `CRON_SECRET` (no key, scope admin)."""
+    """Who sent a request: a key, or the holder of `CRON_SECRET` (no key, scope admin).
+
+    `tier` is the key's own, which holds when it belongs to no account.
+    """
 
     key_id: int | None
     scopes: tuple[str, ...]
+    tier: Tier = "free"
+    account: str | None = None
 
     @property
     def sees(self) -> int | None:
@@ -69,7 +75,7 @@ def requires(*scopes: str) -> Callable[..., Caller]:
         if not {*scopes, ADMIN} & set(key.scopes):
             needed = " or ".join(scopes)
             raise Problem("missing_scope", f"This needs a key with the scope {needed}.")
-        return Caller(key_id=key.id, scopes=key.scopes)
+        return Caller(key_id=key.id, scopes=key.scopes, tier=key.tier, account=key.account)
 
     return authorised
 

@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 
 from viral_platform.cli.output import JsonFlag, emit, open_installation, table
-from viral_platform.services.keys import SCOPES, TIERS, create_key
+from viral_platform.engine.subscriptions import TIERS
+from viral_platform.services.keys import SCOPES, create_key
 from viral_platform.storage import keys
 
 group = typer.Typer(help="Keys of the HTTP API.", no_args_is_help=True)
@@ -26,11 +27,16 @@ def create(
     name: Annotated[str, typer.Option(help="Whose key it is, or what it is for.")],
     scopes: Annotated[str, typer.Option(help=f"Of {','.join(SCOPES)}, with commas.")],
     tier: Annotated[str, typer.Option(help=f"One of {', '.join(TIERS)}.")] = "free",
+    account: Annotated[
+        str | None, typer.Option(help="Whose memberships give its tier, in the place of --tier.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Make a key and print it, this once: only its SHA-256 is stored."""
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    made = create_key(open_installation().database, name=name, scopes=wanted, tier=tier)
+    made = create_key(
+        open_installation().database, name=name, scopes=wanted, tier=tier, account=account
+    )
     emit(
         asdict(made),
         as_json=json,
@@ -47,7 +53,7 @@ def list_command(*, json: JsonFlag = False) -> None:
         {**asdict(record), "scopes": list(record.scopes)}
         for record in keys.list_keys(open_installation().database)
     ]
-    columns = ["prefix", "name", "scopes", "tier", "created_at", "revoked_at"]
+    columns = ["prefix", "name", "scopes", "tier", "account", "created_at", "revoked_at"]
     emit(
         [{column: row[column] for column in columns} for row in rows],
         as_json=json,

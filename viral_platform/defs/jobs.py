@@ -27,6 +27,12 @@ validate_rules = dg.define_asset_job(
     description="Hold the rules to outcomes, and move their weights within bounds.",
     tags={EXCLUSIVE: "validate_rules"},
 )
+sync_whop = dg.define_asset_job(
+    "sync_whop",
+    selection=dg.AssetSelection.assets("subscriptions"),
+    description="Read all memberships from Whop and store how they stand.",
+    tags={EXCLUSIVE: "sync_whop"},
+)
 calculate_trends = dg.define_asset_job(
     "calculate_trends",
     selection=dg.AssetSelection.groups("trends"),

@@ -14,6 +14,7 @@ from viral_platform.defs import jobs
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
 from viral_platform.services import collected_outcomes, competitors
+from viral_platform.services import subscriptions
 from viral_platform.services.freshness import trend_state, why_trends_stay
 from viral_platform.services.rule_accuracy import why_rules_stay
 from viral_platform.services.scraping import missing_settings
@@ -193,9 +194,28 @@ def validate_rules(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     return dg.RunRequest() if reason is None else dg.SkipReason(reason)
 
 
+@dg.schedule(
+    name="sync_whop",
+    job_name="sync_whop",
+    cron_schedule="0 */12 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Every twelve hours: how all memberships stand at Whop. Skips while WHOP_API_KEY, "
+    "WHOP_COMPANY_ID, WHOP_PRODUCT_ID_STARTER or WHOP_PRODUCT_ID_PRO is not set.",
+    tags=_tags("sync_whop"),
+)
+def sync_whop() -> dg.RunRequest | dg.SkipReason:
+    """Start when Whop can be read."""
+    missing = subscriptions.missing_settings(load_settings())
+    if missing:
+        return dg.SkipReason(f"Not set: {', '.join(missing)}. No membership is read without.")
+    return dg.RunRequest()
+
+
 SCHEDULES = [
     calculate_trends,
     scrape_trending,
+    sync_whop,
     validate_rules,
     refresh_competitors,
     collect_outcomes,

@@ -140,7 +140,7 @@ class ProviderError(OutsideServiceError):
     Parameters
     ----------
     provider : str
-        Who was called: "gemini", "deepseek" or "apify".
+        Who was called: "gemini", "deepseek", "apify" or "whop".
     reason : FailureReason
         What kind of failure it was.
     detail : str

@@ -12,11 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
 
 import httpx
 import msgspec
-import stamina
 
 from viral_platform.engine.errors import ProviderError
 from viral_platform.providers.apify_wire import (
@@ -28,11 +26,8 @@ from viral_platform.providers.apify_wire import (
     refusal,
 )
 from viral_platform.providers.calls import Waits
+from viral_platform.providers.reading import READ_SECONDS, BodyTooLongError, get, tried
 
-Result = TypeVar("Result")
-
-ATTEMPTS = 4
-READ_SECONDS = 30.0
 PAGE_ITEMS = 1_000
 # A page is held whole; one of longer items is asked for in parts.
 PAGE_BYTES = 64 << 20
@@ -58,10 +53,6 @@ class DatasetPage:
     total: int
     items: list[bytes]
     body_bytes: int
-
-
-class _TooLongError(Exception):
-    """The body has more bytes than a page may have."""
 
 
 class ApifyDatasets:
@@ -120,7 +111,7 @@ class ApifyDatasets:
         ProviderError
             "not_found" when Apify knows no such run.
         """
-        return self._tried(lambda: read_run(self._get(f"/actor-runs/{run_id}", {})[0]))
+        return tried(lambda: read_run(self._get(f"/actor-runs/{run_id}", {})[0]), self._waits)
 
     def page(self, dataset_id: str, offset: int) -> DatasetPage:
         """Return the items from `offset` on, as many as a page may hold.
@@ -136,8 +127,8 @@ class ApifyDatasets:
         limit = self._page_items
         while True:
             try:
-                return self._tried(partial(self._page, dataset_id, offset, limit))
-            except _TooLongError:
+                return tried(partial(self._page, dataset_id, offset, limit), self._waits)
+            except BodyTooLongError:
                 if limit == 1:
                     raise ProviderError(
                         PROVIDER, "schema", f"item {offset + 1} is over {self._page_bytes} bytes"
@@ -157,33 +148,14 @@ class ApifyDatasets:
         return DatasetPage(offset, offset + rows, total, items, len(body))
 
     def _get(self, path: str, query: dict[str, int]) -> tuple[bytes, httpx.Headers]:
-        body = bytearray()
-        try:
-            with self._client.stream("GET", path, params=query) as response:
-                for piece in response.iter_bytes():
-                    body += piece
-                    if len(body) > self._page_bytes:
-                        raise _TooLongError
-        except httpx.HTTPError as error:
-            raise broken(error).error from None
-        if not response.is_success:
-            raise refusal(response, bytes(body), self._now())
-        return bytes(body), response.headers
-
-    def _tried(self, read: Callable[[], Result]) -> Result:
-        number = 0
-
-        def wait(error: Exception) -> float | bool:
-            nonlocal number
-            if not isinstance(error, ProviderError) or not error.is_retryable:
-                return False
-            number += 1
-            return max(self._waits.after(number), error.retry_after or 0.0)
-
-        for turn in stamina.retry_context(on=wait, attempts=ATTEMPTS, timeout=None):
-            with turn:
-                return read()
-        raise AssertionError("the last attempt returns or raises")
+        return get(
+            self._client,
+            path,
+            query,
+            max_bytes=self._page_bytes,
+            refusal=lambda response, body: refusal(response, body, self._now()),
+            broken=broken,
+        )
 
 
 def _number(header: str | None) -> int | None:

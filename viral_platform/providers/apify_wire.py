@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 import httpx
 from pydantic import AwareDatetime, Field, ValidationError, WrapValidator
 
 from viral_platform.engine.errors import ProviderError
+from viral_platform.providers import reading
 from viral_platform.providers.calls import Failure
+from viral_platform.providers.reading import ClientOptions
 from viral_platform.providers.wire import (
     WireModel,
     connection_failure,
@@ -17,12 +19,10 @@ from viral_platform.providers.wire import (
     or_none,
     read_body,
     retry_after_seconds,
-    usable_key,
 )
 
 PROVIDER: Literal["apify"] = "apify"
 PRICE_VERSION = "apify-run"
-CONNECT_SECONDS = 5.0
 UNDER_WAY = frozenset({"READY", "RUNNING", "TIMING-OUT", "ABORTING"})
 
 _Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
@@ -66,28 +66,16 @@ class _ErrorBody(WireModel):
     error: _Error
 
 
-class ClientOptions(TypedDict):
-    """Options of an HTTP client for Apify."""
-
-    base_url: str
-    headers: dict[str, str]
-    timeout: httpx.Timeout
-    follow_redirects: bool
-
-
 def client_options(token: str, base_url: str, *, read_seconds: float) -> ClientOptions:
-    """Return how Apify is spoken to: the token in a header, never in an address or elsewhere.
+    """Return how Apify is spoken to.
 
     Raises
     ------
     ConfigurationError
         The token cannot be sent.
     """
-    return ClientOptions(
-        base_url=f"{base_url.rstrip('/')}/v2",
-        headers={"Authorization": f"Bearer {usable_key(token, 'APIFY_TOKEN')}"},
-        timeout=httpx.Timeout(read_seconds, connect=CONNECT_SECONDS),
-        follow_redirects=False,
+    return reading.client_options(
+        token, f"{base_url.rstrip('/')}/v2", setting="APIFY_TOKEN", read_seconds=read_seconds
     )
 
 

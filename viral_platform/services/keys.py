@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from viral_platform.engine.errors import InputError
+from viral_platform.engine.subscriptions import TIERS
 from viral_platform.storage import keys
 from viral_platform.storage.database import Database
 from viral_platform.storage.keys import KeyRecord
 
 SCOPES: Final = ("predict", "read", "ingest", "admin")
-TIERS: Final = ("free", "starter", "pro")
 KEPT_SECONDS: Final = 30.0
 
 _RANDOM_BYTES = 32
@@ -28,6 +28,7 @@ _PREFIX = "vp_"
 _NAMED_BY = len(_PREFIX) + 8
 _FORM = re.compile(rf"{_PREFIX}[A-Za-z0-9_-]{{43}}")
 _LONGEST_NAME = 100
+_LONGEST_ACCOUNT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,12 @@ class NewKey:
 
 
 def create_key(
-    database: Database, *, name: str, scopes: Sequence[str], tier: str = "free"
+    database: Database,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    tier: str = "free",
+    account: str | None = None,
 ) -> NewKey:
     """Make and store a key.
 
@@ -53,12 +59,14 @@ def create_key(
     scopes : sequence of str
         Of `SCOPES`, at least one.
     tier : str
-        Of `TIERS`.
+        Of `TIERS`; that of a key without an account.
+    account : str, optional
+        Whose memberships give the key's tier, 1 to 200 characters.
 
     Raises
     ------
     InputError
-        The name is empty or too long, a scope or the tier is none of those.
+        The name or the account is empty or too long, a scope or the tier is none of those.
     """
     if not 0 < len(name.strip()) <= _LONGEST_NAME:
         raise InputError(f"The name of a key has 1 to {_LONGEST_NAME} characters.")
@@ -69,6 +77,8 @@ def create_key(
         )
     if tier not in TIERS:
         raise InputError(f"No tier {tier}. Known: {', '.join(TIERS)}.")
+    if account is not None and not 0 < len(account.strip()) <= _LONGEST_ACCOUNT:
+        raise InputError(f"An account has 1 to {_LONGEST_ACCOUNT} characters.")
     key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     made = NewKey(key, key[:_NAMED_BY], tuple(scope for scope in SCOPES if scope in scopes))
     keys.save_key(
@@ -78,6 +88,7 @@ def create_key(
         name=name.strip(),
         scopes=made.scopes,
         tier=tier,
+        account=None if account is None else account.strip(),
     )
     return made
 

@@ -160,18 +160,35 @@ def insert(
     DatabaseUnavailableError
         It is not stored.
     """
-    with _writing(database) as connection:
-        stored = connection.execute(
-            _INSERT,
-            {
-                "source": source,
-                "delivery_id": delivery_id,
-                "event_type": event_type,
-                "body": json.dumps(body),
-                "processed_at": processed_at,
-            },
+    with writing(database) as connection:
+        return record(
+            connection,
+            source=source,
+            delivery_id=delivery_id,
+            event_type=event_type,
+            body=body,
+            processed_at=processed_at,
         )
-        return stored.scalar_one_or_none() is not None
+
+
+def record(
+    connection: Connection,
+    *,
+    source: str,
+    delivery_id: str,
+    event_type: str,
+    body: Mapping[str, object],
+    processed_at: datetime | None,
+) -> bool:
+    """Store a delivery beside what else its transaction does; False when it is there already."""
+    values = {
+        "source": source,
+        "delivery_id": delivery_id,
+        "event_type": event_type,
+        "body": json.dumps(body),
+        "processed_at": processed_at,
+    }
+    return connection.execute(_INSERT, values).scalar_one_or_none() is not None
 
 
 def due(database: Database, limit: int, now: datetime, *, source: str) -> list[Delivery]:
@@ -301,7 +318,7 @@ def book_run(
 
 
 @contextmanager
-def _writing(database: Database) -> Iterator[Connection]:
+def writing(database: Database) -> Iterator[Connection]:
     """Yield a transaction; whatever keeps it from being stored means no receipt."""
     try:
         with database.engine.begin() as connection:

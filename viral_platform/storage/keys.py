@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, insert, select, update
 
 from viral_platform.engine.errors import NotFoundError
+from viral_platform.engine.subscriptions import Tier
 from viral_platform.storage.database import Database
 from viral_platform.storage.tables import api_keys
 
@@ -21,13 +22,21 @@ class KeyRecord:
     prefix: str
     name: str
     scopes: tuple[str, ...]
-    tier: str
+    tier: Tier
     created_at: datetime
     revoked_at: datetime | None
+    account: str | None
 
 
 def save_key(
-    database: Database, *, sha256: str, prefix: str, name: str, scopes: Sequence[str], tier: str
+    database: Database,
+    *,
+    sha256: str,
+    prefix: str,
+    name: str,
+    scopes: Sequence[str],
+    tier: str,
+    account: str | None,
 ) -> None:
     """Store a new key."""
     values = {
@@ -36,6 +45,7 @@ def save_key(
         "name": name,
         "scopes": list(scopes),
         "tier": tier,
+        "account": account,
     }
     with database.engine.begin() as connection:
         connection.execute(insert(api_keys), values)

@@ -59,3 +59,11 @@ def test_an_unknown_scope_makes_no_key() -> None:
     with pytest.raises(InputError, match="Unknown scopes: write"):
         run("create", "--name", "app", "--scopes", "read,write")
     assert json.loads(run("list", "--json")) == []
+
+
+def test_a_key_belongs_to_an_account_that_is_listed_with_it() -> None:
+    run("create", "--name", "app", "--scopes", "read", "--account", " acme ")
+    [listed] = json.loads(run("list", "--json"))
+    assert listed["account"] == "acme"
+    with pytest.raises(InputError, match="An account has 1 to 200 characters"):
+        run("create", "--name", "app", "--scopes", "read", "--account", " ")

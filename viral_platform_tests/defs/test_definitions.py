@@ -13,6 +13,7 @@ JOBS = {
     "import_exports",
     "load_rules",
     "validate_rules",
+    "sync_whop",
     "calculate_trends",
     "retrain_ml",
     "calibration_audit",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from viral_platform.api.backend import Shared
-from viral_platform.api.bodies import json_document
+from viral_platform.api.bodies import decoded, json_bytes, json_document
 from viral_platform.api.problems import Problem, documented
 from viral_platform.observability.logging import get_logger
-from viral_platform.services import inbox
+from viral_platform.providers.whop_wire import is_signed
+from viral_platform.services import inbox, subscriptions
 
 log = get_logger(__name__)
 
@@ -79,6 +81,60 @@ async def receive_apify(request: Request, backend: Shared) -> Response:
         body=delivery.body,
     )
     return JSONResponse({"accepted": True, "new": is_new}, status_code=202, headers=headers)
+
+
+@router.post(
+    "/whop",
+    status_code=202,
+    response_class=JSONResponse,
+    responses=documented(
+        "malformed_json",
+        "wrong_webhook_signature",
+        "body_too_large",
+        "unsupported_media_type",
+        "webhook_secret_unset",
+        "misconfigured",
+        "database_unavailable",
+    ),
+    openapi_extra={
+        "parameters": [
+            {
+                "name": f"webhook-{part}",
+                "in": "header",
+                "required": True,
+                "schema": {"type": "string"},
+                "description": f"{meaning} `svix-{part}` is taken in its place.",
+            }
+            for part, meaning in (
+                ("id", "The same for all tries at one message."),
+                ("timestamp", "Unix seconds, within 300 of ours."),
+                ("signature", "`v1,` and the HMAC-SHA256 of id, timestamp and body."),
+            )
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+    },
+)
+async def receive_whop(request: Request, backend: Shared) -> Response:
+    """Store a signed event of Whop with what follows from it; the same one again changes nothing.
+
+    Events come in any order: a state that is older than the stored one does not take its place.
+    """
+    secret = backend.settings.whop_webhook_secret
+    if secret is None:
+        raise Problem("webhook_secret_unset", "WHOP_WEBHOOK_SECRET is not set here.")
+    now = datetime.now(UTC)
+    body = await json_bytes(request)
+    if not is_signed(request.headers, body, secret=secret.get_secret_value(), now=now):
+        raise Problem(
+            "wrong_webhook_signature", "Sign id, timestamp and body with the secret, just now."
+        )
+    is_new = await asyncio.to_thread(
+        subscriptions.receive_message, backend.database, request.headers, decoded(body), now=now
+    )
+    return JSONResponse({"accepted": True, "new": is_new}, status_code=202)
 
 
 def _secret_of(document: Any) -> bytes:  # noqa: ANN401  any JSON value

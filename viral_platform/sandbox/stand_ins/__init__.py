@@ -1,7 +1,8 @@
-"""Local stand-ins for Gemini, DeepSeek and Apify: their wire formats, simulated answers, faults.
+"""Local stand-ins for Gemini, DeepSeek, Apify and Whop: their wire formats, simulated answers.
 
-They hold to what the official client libraries send and read. Answers are a function of the
-request; nothing in them was said by a model or seen on TikTok.
+They can be told to go wrong. They hold to what the official client libraries send and read, where
+there are some. Answers are a function of the request; nothing in them was said by a model, seen on
+TikTok or paid by anybody.
 """
 
 from viral_platform.sandbox.stand_ins.exchange import Received

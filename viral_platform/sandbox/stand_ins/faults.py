@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from viral_platform.engine.errors import InputError, UnreadableFileError
 
-ProviderName = Literal["gemini", "deepseek", "apify"]
+ProviderName = Literal["gemini", "deepseek", "apify", "whop"]
 
 FAULT_HEADER = "x-stand-in-fault"
 
@@ -87,7 +87,7 @@ _ASKING = frozenset({"generate", "stream", "chat"})
 # Faults that only some operations can show pass the others by. Any other fault strikes anywhere.
 _STRIKES: dict[Fault, frozenset[str]] = {
     Fault.TRUNCATED_JSON: _ASKING,
-    Fault.SCHEMA_DRIFT: _ASKING | {"start", "run"},
+    Fault.SCHEMA_DRIFT: _ASKING | {"start", "run", "memberships"},
     Fault.OUT_OF_RANGE: _ASKING,
     Fault.MISSING_FACTOR: _ASKING,
     Fault.FENCED: _ASKING,

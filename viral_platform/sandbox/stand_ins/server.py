@@ -33,6 +33,7 @@ from viral_platform.sandbox.stand_ins.faults import (
     ProviderName,
 )
 from viral_platform.sandbox.stand_ins.gemini import GeminiStandIn
+from viral_platform.sandbox.stand_ins.whop import WhopStandIn
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -51,7 +52,7 @@ class _CallerGoneError(Exception):
 
 
 class StandIn:
-    """Gemini, DeepSeek and Apify under one local address.
+    """Gemini, DeepSeek, Apify and Whop under one local address.
 
     Runs in a thread of this process, from `start` to `stop` or as a context manager.
 
@@ -68,6 +69,8 @@ class StandIn:
         Seconds before each answer.
     apify : ApifyStandIn
         Its runs, datasets and webhooks. `dataset` and `deliver` are methods of it.
+    whop : WhopStandIn
+        Its memberships and signed webhooks.
 
     Examples
     --------
@@ -86,12 +89,18 @@ class StandIn:
         self._deepseek = DeepSeekStandIn()
         self.apify = ApifyStandIn()
         self.dataset, self.deliver = self.apify.dataset, self.apify.deliver
-        self._providers: tuple[Provider, ...] = (self._gemini, self._deepseek, self.apify)
+        self.whop = WhopStandIn()
+        self._providers: tuple[Provider, ...] = (
+            self._gemini,
+            self._deepseek,
+            self.apify,
+            self.whop,
+        )
         self._server: _Server | None = None
 
     @property
     def base_url(self) -> str:
-        """Address that serves all three, without a slash at its end."""
+        """Address that serves all of them, without a slash at its end."""
         return f"http://{HOST}:{self._port}"
 
     @property
@@ -152,14 +161,14 @@ class StandIn:
         Parameters
         ----------
         provider : str
-            "gemini", "deepseek" or "apify".
+            "gemini", "deepseek", "apify" or "whop".
         fault : Fault
             A fault of the reply strikes only calls that have a reply.
         times : int, optional
             How many calls; None is all.
         operation : str, optional
             Only this one: "generate", "stream", "upload_start", "upload_bytes", "file_get",
-            "file_list", "file_delete"; "chat"; "start", "run", "items".
+            "file_list", "file_delete"; "chat"; "start", "run", "items"; "memberships".
         **options
             See `Fault`.
 

@@ -4,6 +4,7 @@ Alembic migrations build them; schema `marts` belongs to dbt and is not here. Ti
 instants (`_at`), counts are bigint, `null` means unknown and never zero.
 """
 
+from viral_platform.storage.tables.accounts import memberships
 from viral_platform.storage.tables.base import SCHEMA, metadata
 from viral_platform.storage.tables.content import (
     creator_profiles,
@@ -48,6 +49,7 @@ __all__ = [
     "creator_profiles",
     "import_files",
     "key_profiles",
+    "memberships",
     "metadata",
     "model_versions",
     "outcomes",

@@ -32,6 +32,7 @@ api_keys = Table(
     Column("name", Text, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
     Column("tier", Text, nullable=False),
+    Column("account", Text, comment="whose memberships give its tier"),
     instant("created_at", now=True),
     instant("revoked_at", nullable=True),
     CheckConstraint("tier in ('free', 'starter', 'pro')", name="tier"),
