@@ -147,7 +147,7 @@ def add_sounds(scenario: Scenario) -> None:
     video((24, None), (0, None), sound_id="views unknown")
     video((24, 1_000), (12, 1_300), (0, None), sound_id="views unknown at last")
     video((24, 0), (0, 1_000), sound_id="from nothing")
-    video((24, 1_000), (11, 1_650), (1, 1_700), (0, 1_900), sound_id="slowing")
+    video((40, 1_000), (30, 1_200), (24, 1_650), (1, 1_700), (0, 1_900), sound_id="slowing")
     video((200, 1_000), (150, 9_000), sound_id="out of the window")
     video((360, 800_000), (0, 980_000), sound_id="two crawls far apart", posted=400)
     video((0, 10), sound_id="partly simulated")
@@ -389,10 +389,8 @@ def test_the_velocity_score_ends_at_100_and_the_growth_does_not(sounds: dict[str
     assert sounds["explosion"]["growth_per_day"] == pytest.approx(1_000_000)
 
 
-def test_acceleration_compares_the_halves_at_the_crawl_nearest_the_middle(
-    sounds: dict[str, Row],
-) -> None:
-    assert sounds["slowing"]["acceleration"] == pytest.approx(250 / 11 - 650 / 13)
+def test_acceleration_compares_the_halves_of_the_window(sounds: dict[str, Row]) -> None:
+    assert sounds["slowing"]["acceleration"] == pytest.approx(250 / 24 - 650 / 16)
     assert sounds["emerging"]["acceleration"] is None
 
 
