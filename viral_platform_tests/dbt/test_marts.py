@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +16,9 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy import insert, make_url, select
 
-from viral_platform.settings import PROJECT_ROOT
 from viral_platform.storage import schema, tables
 from viral_platform.storage.database import Database
+from viral_platform_tests.dbt_runs import dbt
 
 NEWEST_CRAWL = datetime(2026, 3, 10, 12, tzinfo=UTC)
 MARTS = ("trending_sounds", "trending_hashtags", "creator_baselines", "outcome_pairs")
@@ -34,26 +31,6 @@ Marts = dict[str, dict[Any, Row]]
 
 def ago(hours: float) -> datetime:
     return NEWEST_CRAWL - timedelta(hours=hours)
-
-
-def dbt(
-    database: Database, target: Path, *arguments: str, variables: Mapping[str, object] | None = None
-) -> subprocess.CompletedProcess[str]:
-    project = str(PROJECT_ROOT / "dbt_project")
-    return subprocess.run(
-        [
-            str(Path(sys.executable).with_name("dbt")),
-            *("--warn-error", "--no-use-colors", *arguments),
-            *("--project-dir", project, "--profiles-dir", project),
-            *("--target-path", str(target), "--log-path", str(target)),
-            *("--vars", json.dumps(dict(variables or {}))),
-        ],
-        env={**os.environ, **database.process_environment()},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def build(database: Database, target: Path, variables: Mapping[str, object] | None = None) -> None:
