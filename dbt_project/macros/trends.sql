@@ -38,3 +38,21 @@
         else 'rising'
     end
 {%- endmacro %}
+
+
+{#- Views an hour as an exact decimal; null below the least span. -#}
+{% macro views_per_hour(views_gained, microseconds, min_microseconds) -%}
+    case
+        when {{ microseconds }} >= {{ min_microseconds }}
+            then
+                round(
+                    3600000000 * ({{ views_gained }})::numeric / nullif({{ microseconds }}, 0), 6
+                )
+    end
+{%- endmacro %}
+
+
+{#- A window of a million crawls is then aggregated without a spill; for one transaction. -#}
+{% macro memory_for_trends() -%}
+    set local work_mem = '256MB'
+{%- endmacro %}
