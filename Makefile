@@ -60,6 +60,8 @@ bench: setup ## Speed, as ratios against named baselines in one run
 	$(BIN)/python benchmarks/fuzzy_speed.py
 	$(BIN)/python benchmarks/import_speed.py
 	$(BIN)/python benchmarks/ingest_speed.py
+	$(BIN)/python benchmarks/webhook_ack.py
+	$(BIN)/python benchmarks/api_predict.py
 
 screenshots: setup ## Photograph the Dagster UI of a running installation into docs/images
 	docs/screenshots/take.sh
