@@ -1,6 +1,6 @@
 # Every target sets itself up: .venv from the lock file, the package, dbt's manifest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test lint format typecheck contracts bench screenshots lock clean
+.PHONY: help setup demo sandbox test faults lint format typecheck contracts bench screenshots lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -47,6 +47,9 @@ test: lint typecheck contracts ## Lint, types, import contracts, then every test
 	$(BIN)/coverage report --include='viral_platform/engine/*' --fail-under=92
 	$(BIN)/coverage report --include='viral_platform/providers/*' --fail-under=92
 
+faults: setup ## Kill API, ingests and PostgreSQL at every crash point, some 240 times (minutes)
+	$(BIN)/python -m viral_platform_tests.faults
+
 format: setup ## Rewrite what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -58,6 +61,8 @@ bench: setup ## Speed, as ratios against named baselines in one run
 	$(BIN)/python benchmarks/import_speed.py
 	$(BIN)/python benchmarks/ingest_speed.py
 	$(BIN)/python benchmarks/trends_speed.py
+	$(BIN)/python benchmarks/webhook_ack.py
+	$(BIN)/python benchmarks/api_predict.py
 
 screenshots: setup ## Photograph the Dagster UI of a running installation into docs/images
 	docs/screenshots/take.sh

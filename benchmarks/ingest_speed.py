@@ -5,7 +5,7 @@ own, goes from its row in the webhook inbox to videos and snapshots. Baseline: t
 items, prepared as COPY text, staged and merged in one transaction, in the same run. Rounds
 alternate; the ratio is that of the medians. Peak memory is that of a process of its own and
 the second process that it starts.
-Prints one JSON document. `--large` adds 500,000 items.
+Prints one JSON document. `--large` adds 1,000,000 items.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from viral_platform.services.ingestion.pipeline import ItemParser
 from viral_platform.storage import embedded, schema, videos
 from viral_platform.storage.database import Database
 
-ITEMS, LARGE = 100_000, 500_000
+ITEMS, LARGE = 100_000, 1_000_000
 ROUNDS = 3
 RATIO_BAR = 0.4
 PEAK_BAR_MB = 512

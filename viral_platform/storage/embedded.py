@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import SubprocessError
 
 import psutil
 import psycopg
@@ -133,8 +134,9 @@ def _start(pgdata: Path) -> str:
             server.start()
             url = str(server.get_uri())
             psycopg.connect(url, connect_timeout=5).close()
-        except (psycopg.OperationalError, AssertionError, OSError, TimeoutError) as error:
-            # After kill -9 the dead postmaster stays a zombie for up to 2 s and counts as running.
+        except (psycopg.OperationalError, AssertionError, OSError, SubprocessError) as error:
+            # After kill -9 the dead postmaster stays a zombie for up to 2 s and counts as running,
+            # and recovery may take longer than the 10 s for which pg_ctl waits.
             if time.monotonic() > deadline:
                 raise DatabaseUnavailableError(
                     f"The embedded PostgreSQL under {pgdata} does not answer after "

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from viral_platform.sandbox.stand_ins import StandIn
+from viral_platform.sandbox.stand_ins import Fault, StandIn
 from viral_platform.services.inbox import parse_apify_delivery
 
 Delivered = tuple[dict[str, str], dict[str, Any]]
@@ -240,3 +240,14 @@ def test_a_run_that_takes_its_time_tells_its_end_then(
     stand_in.reset()
     time.sleep(0.25)
     assert len(receiver.delivered) == 3, forgotten
+
+
+def test_a_page_can_be_cut_off(stand_in: StandIn, apify: httpx.Client) -> None:
+    run = stand_in.dataset(3)
+    stand_in.fail("apify", Fault.TRUNCATED_JSON, times=1)
+    assert apify.get(f"/actor-runs/{run.id}").is_success
+    cut = apify.get(f"/datasets/{run.dataset_id}/items")
+    assert cut.headers["x-apify-pagination-count"] == "3"
+    with pytest.raises(json.JSONDecodeError):
+        cut.json()
+    assert len(apify.get(f"/datasets/{run.dataset_id}/items").json()) == 3

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -325,7 +326,11 @@ class ApifyStandIn(Provider):
             dataset = Dataset(dataset.id, 0, dataset.item)
         if planned and planned.fault is Fault.ERROR_ITEM:
             dataset = Dataset(dataset.id, 1, lambda _: error_item("simulated"))
-        return _page(dataset, request.query)
+        page = _page(dataset, request.query)
+        if planned and planned.fault is Fault.TRUNCATED_JSON:
+            (body,) = page.chunks
+            return replace(page, chunks=(body[: len(body) // 2],))
+        return page
 
 
 def _page(dataset: Dataset, query: dict[str, str]) -> Answer:

@@ -45,7 +45,7 @@ class Fault(StrEnum):
     GARBAGE = "garbage"
     """200 with a body that is no JSON."""
     TRUNCATED_JSON = "truncated_json"
-    """The reply is cut in its middle; with [finish: false] the answer admits it."""
+    """The reply, or the page, is cut in its middle; with [finish: false] a reply admits it."""
     SCHEMA_DRIFT = "schema_drift"
     """The reply is JSON with renamed fields."""
     OUT_OF_RANGE = "out_of_range"
@@ -86,7 +86,7 @@ _OPTIONS: dict[Fault, frozenset[str]] = {
 _ASKING = frozenset({"generate", "stream", "chat"})
 # Faults that only some operations can show pass the others by. Any other fault strikes anywhere.
 _STRIKES: dict[Fault, frozenset[str]] = {
-    Fault.TRUNCATED_JSON: _ASKING,
+    Fault.TRUNCATED_JSON: _ASKING | {"items"},
     Fault.SCHEMA_DRIFT: _ASKING | {"start", "run", "memberships"},
     Fault.OUT_OF_RANGE: _ASKING,
     Fault.MISSING_FACTOR: _ASKING,
