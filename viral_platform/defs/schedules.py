@@ -13,8 +13,7 @@ import dagster as dg
 from viral_platform.defs import jobs
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
-from viral_platform.services import collected_outcomes, competitors
-from viral_platform.services import subscriptions
+from viral_platform.services import collected_outcomes, competitors, subscriptions
 from viral_platform.services.freshness import trend_state, why_trends_stay
 from viral_platform.services.rule_accuracy import why_rules_stay
 from viral_platform.services.scraping import missing_settings
