@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from viral_platform.providers.apify_datasets import ATTEMPTS
+from viral_platform.providers.reading import ATTEMPTS
 from viral_platform.sandbox.stand_ins import Fault
 from viral_platform_tests.faults.drill import Drill
 
