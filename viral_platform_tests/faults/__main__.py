@@ -28,7 +28,7 @@ from viral_platform_tests.faults.drill import API, INGEST, POSTGRES, Drill, Kill
 from viral_platform_tests.faults.programs import Nursery, postgres
 from viral_platform_tests.faults.seams import API_POINTS, MARK_POINTS, MARKED, PAGE_POINTS, Trap
 
-ROUNDS = 7
+ROUNDS = 6
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
@@ -145,7 +145,7 @@ def _say(line: str) -> None:
 def main() -> int:
     """Run all drills; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of 32 kills each")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of 36 kills each")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))

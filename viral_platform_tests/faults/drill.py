@@ -39,7 +39,7 @@ from viral_platform_tests.faults.programs import (
     kill,
     wait_until,
 )
-from viral_platform_tests.faults.seams import API_POINTS, Trap
+from viral_platform_tests.faults.seams import API_POINTS, PAGE_POINTS, Trap
 from viral_platform_tests.services.ingestion.stored import stored_rows
 
 FIRST_CRAWL = datetime(2026, 11, 1, 6, tzinfo=UTC)
@@ -270,7 +270,7 @@ class Drill:
         return pid is not None
 
     def _strike_ingest(self, wanted: Kill) -> bool:
-        self.trap.order(wanted.point, self.draw.randint(1, 2) if "page" in wanted.point else 1)
+        self.trap.order(wanted.point, self.draw.randint(1, 2) if wanted.point in PAGE_POINTS else 1)
         # Now and then two deliveries are ingested at the same time.
         pids = self.ingest(at_once=self.draw.choice((1, 1, 1, 2)))
         pid = self.trap.wait(lambda: not any(map(is_alive, pids)))

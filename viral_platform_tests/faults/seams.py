@@ -26,9 +26,10 @@ from viral_platform.storage import inbox
 # The points of a delivery's way, in its order.
 RECEIVED, COMMITTED = "received", "inbox committed"
 DECODED, STAGED, UPSERTED = "page decoded", "page staged", "page upserted"
+CURSOR_MOVED = "cursor moved"
 PAGE_COMMITTED, MARKED, MARK_COMMITTED = "page committed", "marked", "mark committed"
 API_POINTS = (RECEIVED, COMMITTED)
-PAGE_POINTS = (DECODED, STAGED, UPSERTED, PAGE_COMMITTED)
+PAGE_POINTS = (DECODED, STAGED, UPSERTED, CURSOR_MOVED, PAGE_COMMITTED)
 MARK_POINTS = (MARKED, MARK_COMMITTED)
 
 # Names the folder to processes that are not started by the harness itself.
@@ -44,7 +45,7 @@ def install(folder: Path) -> None:
     _around(inbox, "insert", stop, before=RECEIVED, after=COMMITTED)
     _around(PageJudge, "judged", stop, after=DECODED)
     _around(Arrivals, "stage", stop, after=STAGED)
-    _around(Arrivals, "store", stop, after=UPSERTED)
+    _around(inbox, "advance", stop, before=UPSERTED, after=CURSOR_MOVED)
     _around(datasets._Ingest, "_store", stop, after=PAGE_COMMITTED)
     _around(inbox, "finish", stop, after=MARKED)
     _around(datasets._Ingest, "_finish", stop, after=MARK_COMMITTED)

@@ -16,6 +16,7 @@ from viral_platform_tests.faults.drill import API, INGEST, POSTGRES, Drill, Kill
 from viral_platform_tests.faults.programs import Nursery, postgres
 from viral_platform_tests.faults.seams import (
     COMMITTED,
+    CURSOR_MOVED,
     DECODED,
     MARK_COMMITTED,
     MARKED,
@@ -36,6 +37,7 @@ EARLY = [
     Kill(COMMITTED, POSTGRES, KILLED),
     Kill(RECEIVED, API, TERMINATED),
     Kill(UPSERTED, INGEST, KILLED),
+    Kill(CURSOR_MOVED, INGEST, KILLED),
     Kill(PAGE_COMMITTED, INGEST, KILLED),
     Kill(UPSERTED, POSTGRES, TERMINATED),
 ]
