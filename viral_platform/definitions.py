@@ -29,6 +29,7 @@ def build_definitions() -> dg.Definitions:
             ingestion.imported_exports,
             ingestion.COMPETITOR_SNAPSHOTS,
             rules.rule_library,
+            rules.rule_accuracy,
             trend_marts,
             model.training_data,
             model.tier_model,
@@ -50,6 +51,7 @@ def build_definitions() -> dg.Definitions:
         jobs=[
             jobs.import_exports,
             jobs.load_rules,
+            jobs.validate_rules,
             jobs.calculate_trends,
             jobs.retrain_ml,
             jobs.calibration_audit,

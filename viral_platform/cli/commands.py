@@ -31,6 +31,7 @@ MODULES = {
     "calibration": "calibration",
     "trends": "trends",
     "competitors": "competitors",
+    "rules": "rules",
     "costs": "costs",
     "prune": "prune",
     "keys": "keys",

@@ -21,6 +21,12 @@ load_rules = dg.define_asset_job(
     description="Bring the packaged rule library into the database.",
     tags={EXCLUSIVE: "load_rules"},
 )
+validate_rules = dg.define_asset_job(
+    "validate_rules",
+    selection=dg.AssetSelection.assets("rule_accuracy"),
+    description="Hold the rules to outcomes, and move their weights within bounds.",
+    tags={EXCLUSIVE: "validate_rules"},
+)
 calculate_trends = dg.define_asset_job(
     "calculate_trends",
     selection=dg.AssetSelection.groups("trends"),

@@ -15,6 +15,7 @@ from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
 from viral_platform.services import collected_outcomes, competitors
 from viral_platform.services.freshness import trend_state, why_trends_stay
+from viral_platform.services.rule_accuracy import why_rules_stay
 from viral_platform.services.scraping import missing_settings
 from viral_platform.settings import load_settings
 from viral_platform.storage import crawls
@@ -163,10 +164,7 @@ def collect_outcomes(
     "crawls. Skips before the first crawl, and while a setting of scrape_trending is not set.",
     tags=_tags("check_crawls"),
 )
-def check_crawls(
-    context: dg.ScheduleEvaluationContext,  # noqa: ARG001  its name is Dagster's
-    database: DatabaseResource,
-) -> dg.RunRequest | dg.SkipReason:
+def check_crawls(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     """Start when crawls are expected and there was one."""
     missing = missing_settings(load_settings())
     if missing:
@@ -176,12 +174,29 @@ def check_crawls(
     return dg.RunRequest()
 
 
+@dg.schedule(
+    name="validate_rules",
+    job_name="validate_rules",
+    cron_schedule="0 2 * * *",
+    execution_timezone="UTC",
+    default_status=RUNNING,
+    description="Daily: the rules are held to outcomes, and their weights move within bounds. "
+    "Skips when no outcome came since the last run.",
+    tags=_tags("validate_rules"),
+)
+def validate_rules(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    """Start when there is an outcome that was not counted yet."""
+    reason = why_rules_stay(database.get())
+    return dg.RunRequest() if reason is None else dg.SkipReason(reason)
+
+
 SCHEDULES = [
     calculate_trends,
     scrape_trending,
     refresh_competitors,
     collect_outcomes,
     check_crawls,
+    validate_rules,
     retrain_ml,
     calibration_audit,
     aggregate_costs,

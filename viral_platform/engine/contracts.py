@@ -47,6 +47,9 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 # Finite, and far beyond any real value, so that no arithmetic on a request can overflow.
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Hours = Annotated[float, Field(ge=0, le=1e9)]
+# What was found of a rule: whether its pattern holds, a judge's verdict of 0..10, or None when it
+# was not evaluated. The type tells the instrument.
+RuleFinding = bool | Annotated[float, Field(ge=0, le=10)] | None
 
 
 class StrictModel(BaseModel):
@@ -253,7 +256,8 @@ class RuleResult(StrictModel):
 
     Each rule that applies to the platform is in one of `matched_rules`, `unmatched_rules` (ids
     of rules that were evaluated and did not hold) and `not_evaluated` (ids). `semantic_scores`
-    holds what a judge gave, 0..`max_score` by id, for rules that hold and others.
+    holds what a judge gave, 0..`max_score` by id, for rules that hold and others. `findings` are
+    all of it by id, as it is stored.
     """
 
     rule_score: Score100 | None
@@ -262,6 +266,7 @@ class RuleResult(StrictModel):
     not_evaluated: list[str]
     unmatched_rules: list[str] = Field(default_factory=list)
     semantic_scores: dict[str, float] = Field(default_factory=dict)
+    findings: dict[str, RuleFinding] = Field(default_factory=dict)
 
 
 class MatchedSound(StrictModel):
@@ -376,6 +381,7 @@ class PredictionAnswer(StrictModel):
     suggestions: list[Suggestion]
     warnings: list[str]
     matched_rules: list[MatchedRule]
+    rule_findings: dict[str, RuleFinding] = Field(default_factory=dict)
     matched_sounds: list[MatchedSound]
     reasoning: str
     stages: list[StageRecord]

@@ -16,6 +16,7 @@ from viral_platform.engine.contracts import (
     ContentPayload,
     MatchedRule,
     Rule,
+    RuleFinding,
     RuleResult,
 )
 from viral_platform.engine.replies import RuleVerdict
@@ -198,8 +199,10 @@ def score_rules(
         test = _test_for(rule, content)
         if test is not None:
             evidence = test(content)
+            tally.findings[rule.id] = evidence is not None
             tally.add(rule, 0.0 if evidence is None else gain(rule), evidence)
         elif not (_key(rule.name) in said and asked.get(_key(rule.name)) is rule):
+            tally.findings[rule.id] = None
             tally.not_evaluated.append(rule.id)
     for key, verdict in said.items():
         if key in asked:
@@ -211,6 +214,7 @@ def score_rules(
         not_evaluated=tally.not_evaluated,
         unmatched_rules=tally.unmatched,
         semantic_scores=tally.semantic_scores,
+        findings=tally.findings,
     )
 
 
@@ -224,11 +228,13 @@ class _Tally:
     unmatched: list[str] = field(default_factory=list)
     not_evaluated: list[str] = field(default_factory=list)
     semantic_scores: dict[str, float] = field(default_factory=dict)
+    findings: dict[str, RuleFinding] = field(default_factory=dict)
 
     def judge(self, rule: Rule, verdict: RuleVerdict) -> None:
         """Count a judged rule."""
         score = verdict.score / 10 * rule.max_score
         self.semantic_scores[rule.id] = score
+        self.findings[rule.id] = verdict.score
         holds = verdict.score >= HOLDS_FROM_VERDICT
         self.add(rule, score, _evidence(verdict) if holds else None)
 

@@ -99,6 +99,7 @@ def answer_of(
         suggestions=prediction.suggestions,
         warnings=prediction.warnings,
         matched_rules=prediction.rules.matched_rules,
+        rule_findings=prediction.rules.findings,
         matched_sounds=prediction.trends.matched_sounds,
         reasoning=prediction.reasoning,
         stages=prediction.stages,

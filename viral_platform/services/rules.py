@@ -13,7 +13,7 @@ from viral_platform.storage.database import Database
 def sync_rule_library(database: Database) -> int:
     """Bring the packaged rules into the database; return how many are active.
 
-    Weight, accuracy and sample count are learned from outcomes and left alone.
+    The weight is learned from outcomes and left alone.
     """
     text = files("viral_platform.services").joinpath("rule_library.yaml").read_text("utf-8")
     return rules.upsert_rules(database, yaml.safe_load(text)["rules"])

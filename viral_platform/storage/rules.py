@@ -1,4 +1,4 @@
-"""The rule library's rows. Learned weights and accuracies are never overwritten by definitions."""
+"""The rule library's rows. Learned weights are never overwritten by definitions."""
 
 from __future__ import annotations
 

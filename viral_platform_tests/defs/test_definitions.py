@@ -12,6 +12,7 @@ from viral_platform.defs import jobs
 JOBS = {
     "import_exports",
     "load_rules",
+    "validate_rules",
     "calculate_trends",
     "retrain_ml",
     "calibration_audit",

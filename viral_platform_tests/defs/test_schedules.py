@@ -30,6 +30,7 @@ CRONS = {
     "refresh_competitors": "0 6 * * *",
     "collect_outcomes": "30 * * * *",
     "check_crawls": "0 3,9,15,21 * * *",
+    "validate_rules": "0 2 * * *",
     "retrain_ml": "0 3 * * 1",
     "calibration_audit": "0 4 1 * *",
     "aggregate_costs": "15 0 * * *",

@@ -91,7 +91,7 @@ def test_requests_at_once_share_one_load_also_one_that_failed(
     """Each request at a miss loaded for itself, each one again after a failure (7)."""
     sync_rule_library(database)
     if is_broken:
-        execute(database, "drop table app.rule_library")
+        execute(database, "drop table app.rule_library cascade")
     reads: list[str] = []
     event.listen(
         database.engine,

@@ -24,6 +24,7 @@ from viral_platform.storage.tables.deliveries import (
 from viral_platform.storage.tables.learning import (
     model_versions,
     platt_parameters,
+    rule_accuracy,
     rule_library,
     training_sets,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "prediction_batches",
     "prediction_requests",
     "quarantined_items",
+    "rule_accuracy",
     "rule_library",
     "scrape_starts",
     "scraped_videos",

@@ -7,6 +7,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Float,
+    ForeignKey,
     Index,
     Integer,
     Table,
@@ -32,11 +33,26 @@ rule_library = Table(
     Column("evaluation_tier", Text, nullable=False),
     Column("weight", Float, nullable=False, server_default=text("1.0")),
     Column("max_score", Float, nullable=False, server_default=text("10.0")),
-    Column("accuracy_rate", Float),
-    Column("sample_count", Integer, nullable=False, server_default=text("0")),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
     CheckConstraint("evaluation_tier in ('regex', 'semantic')", name="evaluation_tier"),
-    comment="Rules that score content. Weight and accuracy are learned from outcomes.",
+    comment="Rules that score content. The weight is learned from outcomes.",
+)
+
+rule_accuracy = Table(
+    "rule_accuracy",
+    metadata,
+    Column("rule_id", Text, ForeignKey(rule_library.c.id), primary_key=True),
+    Column("tier", Text, primary_key=True, comment="instrument that told whether it fired"),
+    Column("n_fired", Integer, nullable=False),
+    Column("n_not_fired", Integer, nullable=False),
+    Column("lift", Float, comment="mean actual_score where it fired minus where it did not"),
+    Column("lift_low", Float, comment="95 % interval, Welch"),
+    Column("lift_high", Float),
+    Column("accuracy", Float, comment="share of pairs of posts in which the one it fired on won"),
+    Column("is_simulated", Boolean, nullable=False),
+    instant("counted_until"),
+    CheckConstraint("tier in ('regex', 'semantic')", name="tier"),
+    comment="What outcomes say of each rule, patterns and judge apart. Counts each post once.",
 )
 
 training_sets = Table(
