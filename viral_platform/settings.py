@@ -167,7 +167,9 @@ class Settings(BaseSettings):
         "after so many days. Answers with an outcome stay: calibration rests on them.",
     )
     retention_days_cost_events: int = Field(
-        400, ge=32, description="Records of paid calls are deleted after so many days."
+        400,
+        ge=32,
+        description="Records of paid calls, and of scrapes, are deleted after so many days.",
     )
     retention_days_webhook_inbox: int = Field(
         30,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
 from viral_platform.cli.messages import parse, parse_instant, read_json_lines
 from viral_platform.cli.output import JsonFlag, emit, open_installation
 from viral_platform.services.outcomes import OutcomeReport, OutcomesAdded, add_outcomes
+from viral_platform.services.posts import name_post
 
 group = typer.Typer(help="What became of a post.", no_args_is_help=True)
 
@@ -56,6 +58,22 @@ def add(
         "The outcome",
     )
     _emit(add_outcomes(open_installation().database, [report]), as_json=json)
+
+
+@group.command("post")
+def post(
+    analysis_id: Annotated[UUID, typer.Argument(help="Id in the answer of viral predict.")],
+    post: Annotated[str, typer.Argument(help="Address of the post, or its id.")],
+    *,
+    json: JsonFlag = False,
+) -> None:
+    """Tell which post a prediction was about; its outcome is collected at 168 hours of age."""
+    named = name_post(open_installation().database, analysis_id, post)
+    emit(
+        {"analysis_id": analysis_id, "video_id": named.platform_video_id, "url": named.url},
+        as_json=json,
+        human=lambda: f"{analysis_id} was about {named.url}.",
+    )
 
 
 @group.command("import")

@@ -164,10 +164,7 @@ def collect_outcomes(
     "crawls. Skips before the first crawl, and while a setting of scrape_trending is not set.",
     tags=_tags("check_crawls"),
 )
-def check_crawls(
-    context: dg.ScheduleEvaluationContext,  # noqa: ARG001  its name is Dagster's
-    database: DatabaseResource,
-) -> dg.RunRequest | dg.SkipReason:
+def check_crawls(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     """Start when crawls are expected and there was one."""
     missing = missing_settings(load_settings())
     if missing:

@@ -73,7 +73,7 @@ def scrape_metadata(report: ScrapeReport) -> dict[str, dg.MetadataValue | int | 
     }
 
 
-def started(context: dg.OpExecutionContext, start: Callable[[], ScrapeReport]) -> None:
+def started(context: dg.OpExecutionContext, start: Callable[[], ScrapeReport], **more: int) -> None:
     """Start a scrape and tell of it; a failure says whether trying again may help."""
     try:
         report = start()
@@ -85,7 +85,7 @@ def started(context: dg.OpExecutionContext, start: Callable[[], ScrapeReport]) -
         if error.is_retryable:
             raise
         raise _final(error, error.reason) from error
-    context.add_output_metadata(scrape_metadata(report))
+    context.add_output_metadata({**scrape_metadata(report), **more})
 
 
 def _final(error: ViralPlatformError, kind: str) -> dg.Failure:
@@ -148,10 +148,14 @@ def refresh_competitors() -> None:
     start_competitors()
 
 
+def outcomes_metadata(recorded: Recorded) -> dict[str, int]:
+    """Return what the operator sees of outcomes that crawls have brought."""
+    return {"collected": recorded.outcomes, "not_judged": recorded.unjudged}
+
+
 def outcomes_made(recorded: Recorded) -> dg.AssetMaterialization:
     """Return the event of outcomes that crawls have brought."""
-    metadata = {"collected": recorded.outcomes, "waiting_for_a_model": recorded.unjudged}
-    return dg.AssetMaterialization("outcomes", metadata=metadata)
+    return dg.AssetMaterialization("outcomes", metadata=outcomes_metadata(recorded))
 
 
 @dg.op(retry_policy=START_RETRIES)
@@ -163,13 +167,14 @@ def collect(
     recorded = collected_outcomes.record_arrived(database.get())
     if recorded.outcomes:
         context.log_event(outcomes_made(recorded))
+    told = outcomes_metadata(recorded)
     if not collected_outcomes.due_posts(settings, database.get(), now):
-        context.log.info("No post is due.")
+        context.add_output_metadata(told)
         return
     due = latest_tick(now, collected_outcomes.EVERY, collected_outcomes.AFTER)
     tick = parse_tick(config.tick) if config.tick else due
     order = collected_outcomes.outcomes_order(settings, database.get(), tick, now)
-    started(context, lambda: scraping.start_scrape(settings, database.get(), order))
+    started(context, lambda: scraping.start_scrape(settings, database.get(), order), **told)
 
 
 @dg.job(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from viral_platform.engine.errors import NotEnoughDataError, NotFoundError
+from viral_platform.engine.errors import InputError, NotFoundError
 from viral_platform.engine.training_rows import MATURITY_HOURS
 from viral_platform.observability.logging import get_logger
 from viral_platform.services.calibration import MAX_OUTCOME_AGE_HOURS
@@ -32,7 +32,7 @@ AGES = Ages(from_hours=int(MATURITY_HOURS), to_hours=int(MAX_OUTCOME_AGE_HOURS))
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Outcomes stored, and those that wait for a model that judges them."""
+    """Outcomes stored, and those that could not be judged, as while no model is promoted."""
 
     outcomes: int
     unjudged: int
@@ -41,15 +41,16 @@ class Recorded:
 def record_arrived(database: Database) -> Recorded:
     """Store the outcomes of predictions whose post was crawled at its age.
 
-    An outcome that is there already, by whomever, stays. Without a promoted model nothing is
-    judged; the counts stay where they are.
+    An outcome that is there already, by whomever, stays. One that cannot be judged now keeps no
+    other from being stored, and is tried again.
     """
     recorded = unjudged = 0
     for counts in posts.arrived(database, AGES):
         try:
             is_new = add_outcome(database, OutcomeReport(**asdict(counts)), origin="collected")
-        except NotEnoughDataError:
+        except InputError as error:
             unjudged += 1
+            log.warning("outcome_not_judged", analysis_id=str(counts.analysis_id), why=str(error))
         else:
             recorded += is_new
     if recorded or unjudged:

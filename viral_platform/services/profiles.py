@@ -31,10 +31,13 @@ class HandleSet:
     scrape: WhatFollows
 
 
-def profile_order(handle: str, now: datetime) -> ScrapeOrder:
-    """Return the scrape of one profile: its newest post, which tells the creator's figures."""
+def profile_order(key_id: int, handle: str, now: datetime) -> ScrapeOrder:
+    """Return the scrape of one profile: its newest post, which tells the creator's figures.
+
+    Its key, which operators see, names the API key and the time and no creator.
+    """
     actor_input = {"profiles": [handle], "resultsPerPage": 1}
-    return ScrapeOrder("profile", f"{handle} {now.astimezone(UTC).isoformat()}", actor_input)
+    return ScrapeOrder("profile", f"{key_id} {now.astimezone(UTC).isoformat()}", actor_input)
 
 
 def set_creator_handle(
@@ -62,7 +65,7 @@ def set_creator_handle(
         handle,
         now=at,
         scraped_since=at - timedelta(hours=settings.profile_cooldown_hours),
-        order=lambda changed: profile_order(changed, at),
+        order=lambda changed: profile_order(key_id, changed, at),
     )
     follows: WhatFollows = "scraped_recently"
     if handle is None:

@@ -35,6 +35,7 @@ def _policy(settings: Settings) -> Iterator[tuple[Prunable, int]]:
     yield retention.BATCH_REQUESTS, settings.retention_days_answers
     yield retention.BATCHES, settings.retention_days_answers
     yield retention.COST_EVENTS, settings.retention_days_cost_events
+    yield retention.SCRAPES, settings.retention_days_cost_events
     yield retention.INBOX, settings.retention_days_webhook_inbox
     yield retention.QUARANTINE, settings.retention_days_quarantine
 

@@ -51,6 +51,7 @@ BATCH_REQUESTS = Prunable(
 )
 BATCHES = Prunable("prediction_batches", "finished_at < :before", "batch_id")
 COST_EVENTS = Prunable("cost_events", "occurred_at < :before", "occurred_at")
+SCRAPES = Prunable("scrape_starts", "requested_at < :before", "requested_at")
 # The newest stays: the check on the last actor run reads it.
 INBOX = Prunable(
     "webhook_inbox",

@@ -1,7 +1,8 @@
-"""The instants that `viral outcome add` accepts."""
+"""The instants that `viral outcome add` accepts, and the post that `viral outcome post` names."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from viral_platform.engine.errors import InputError
 from viral_platform.services.outcomes import OutcomeReport, OutcomesAdded
 from viral_platform.settings import Settings
 from viral_platform.storage.database import Database
+
+from ..services.test_collected_outcomes import analysed, post_id
 
 COUNTS = ["--views", "1000", "--likes", "90", "--comments", "4", "--shares", "3"]
 
@@ -62,3 +65,17 @@ def test_what_is_no_time_is_refused_by_the_option_s_name(
     with pytest.raises(InputError, match=f"{option} is yesterday"):
         add(option, "yesterday")
     assert reports == []
+
+
+@pytest.mark.usefixtures("reports")
+def test_a_post_is_named_for_a_prediction(database: Database) -> None:
+    key = analysed(database)
+    named = CliRunner().invoke(
+        main.app,
+        ["outcome", "post", str(key), post_id(100), "--json"],
+        catch_exceptions=False,
+    )
+    assert json.loads(named.stdout)["video_id"] == post_id(100)
+    with database.connect() as connection:
+        rows = connection.execute("select analysis_id from app.predicted_posts").fetchall()
+    assert rows == [(key,)]

@@ -1,11 +1,10 @@
-"""Each schedule's tick, and what the run that it asks for leaves in the tables."""
+"""When schedules ask for a run, and why they do not; each one's effect is in `test_ticks`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -13,10 +12,8 @@ import pytest
 
 from viral_platform.definitions import build_definitions
 from viral_platform.defs import schedules
-from viral_platform.defs.dbt import DbtResource
 from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
-from viral_platform.engine.training_rows import VideoHistory
 from viral_platform.sandbox.feed import Feed, FeedConfig, write_export
 from viral_platform.sandbox.stand_ins import Fault, StandIn
 from viral_platform.services import inbox
@@ -25,8 +22,6 @@ from viral_platform.services.freshness import TrendState, why_trends_stay
 from viral_platform.services.ingestion.importer import ImportOptions, import_files
 from viral_platform.storage.database import Database
 
-from ..services.conftest import _store
-from ..services.test_calibration import add_pairs, pairs
 from ..services.test_collected_outcomes import item, post_id, predicted, promoted
 
 CRONS = {
@@ -300,125 +295,12 @@ def test_a_refused_scrape_fails_its_run_without_another_try(
     assert installation.rows("select state from app.scrape_starts") == [("refused",)]
 
 
-def test_a_weekly_tick_makes_a_candidate_and_promotes_it(
-    installation: Installation, simulate_histories: Callable[..., list[VideoHistory]]
-) -> None:
-    _store(installation.database, simulate_histories())
-    installation.run("retrain_ml")
-    assert installation.rows("select status from app.model_versions") == [("champion",)]
-    assert installation.rows("select count(*) from app.training_sets") == [(1,)]
-
-
-def made_by(database: Database, statement: str) -> Callable[[DbtResource], object]:
-    """Return dbt that makes its mart by one statement; the real one is tested beside its SQL."""
-
-    def stream(context: dg.AssetExecutionContext) -> Iterator[object]:
-        with database.connect() as connection:
-            connection.execute(statement)
-        for key in context.selected_asset_keys:
-            yield dg.MaterializeResult(asset_key=key)
-        for check in context.selected_asset_check_keys:
-            yield dg.AssetCheckResult(asset_key=check.asset_key, check_name=check.name, passed=True)
-
-    def cli(_: list[str], *, context: dg.AssetExecutionContext) -> SimpleNamespace:
-        return SimpleNamespace(stream=lambda: stream(context))
-
-    return lambda _: SimpleNamespace(cli=cli)
-
-
-@pytest.mark.usefixtures("outcome_pairs")
-def test_a_monthly_tick_fits_the_calibration_and_puts_it_in_force(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DbtResource, "get", made_by(installation.database, "select 1"))
-    add_pairs(installation.database, *pairs(400), horizon="pre_publication")
-    installation.run("calibration_audit")
-    assert installation.rows("select status, horizon from app.platt_parameters") == [
-        ("in_force", "pre_publication")
-    ]
-
-
-def test_a_daily_tick_adds_up_the_costs(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    statement = """
-        create schema marts;
-        create table marts.daily_costs as
-        select
-            (occurred_at at time zone 'UTC')::date as day, provider, model, count(*) as calls,
-            0::bigint as estimates, sum(cost_microdollars)::bigint as total_microdollars
-        from app.cost_events group by 1, 2, 3
-    """
-    monkeypatch.setattr(DbtResource, "get", made_by(installation.database, statement))
-    with installation.database.connect() as connection:
-        for cost in (7, 5):
-            connection.execute(
-                """
-                insert into app.cost_events (
-                    occurred_at, provider, model, operation, tokens, cost_microdollars,
-                    price_version
-                )
-                values (%s, 'gemini', 'm', 'o', '{}', %s, 'v')
-                """,
-                [TICK, cost],
-            )
-    result = installation.run("aggregate_costs")
-    assert installation.rows("select total_microdollars from marts.daily_costs") == [(12,)]
-    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
-    assert checks["spend_within_budget"].metadata["n"].value == 2
-
-
-def test_a_daily_tick_deletes_what_has_outlived_its_days(installation: Installation) -> None:
-    now = datetime.now(UTC)
-    with installation.database.connect() as connection:
-        for age in (401, 1):
-            connection.execute(
-                """
-                insert into app.cost_events (
-                    occurred_at, provider, model, operation, tokens, cost_microdollars,
-                    price_version
-                )
-                values (%s, 'gemini', 'm', 'o', '{}', 7, 'v')
-                """,
-                [now - timedelta(days=age)],
-            )
-    result = installation.run("prune")
-    assert installation.rows("select count(*) from app.cost_events") == [(1,)]
-    told = metadata_of(result)
-    assert (told["rows"], told["rows_cost_events"], told["is_dry_run"]) == (1, 1, False)
-
-
 def crawl(database: Database, folder: Path, day: int) -> None:
     """Import what the simulated feed shows on a day."""
     at = FEED.config.start_at + timedelta(days=day)
     path = folder / f"day-{day}.jsonl.gz"
     write_export(FEED.crawl(at), path)
     import_files(database, [path], ImportOptions(scraped_at=at))
-
-
-# dagster-dbt asks for the op of its context by a name that Dagster has renamed since.
-@pytest.mark.filterwarnings("ignore:AssetExecutionContext.op is deprecated:DeprecationWarning")
-@pytest.mark.slow
-def test_an_hourly_tick_computes_trends_only_after_a_crawl(
-    installation: Installation, tmp_path: Path
-) -> None:
-    assert installation.tick("calculate_trends") == "Nothing was crawled yet."
-    crawl(installation.database, tmp_path, 9)
-    installation.run("calculate_trends")
-    ((window_end, sounds),) = installation.rows(
-        "select max(window_end), count(*) from marts.trending_sounds"
-    )
-    assert sounds > 0
-
-    reason = installation.tick("calculate_trends")
-    assert isinstance(reason, str)
-    assert reason.startswith("No crawl is newer than the window of the trends, which ends at ")
-    assert f"{window_end:%Y-%m-%d %H:%M}" in reason
-    # An earlier crawl that comes late changes what was gained in the window.
-    crawl(installation.database, tmp_path, 8)
-    assert isinstance(installation.tick("calculate_trends"), dg.RunRequest)
-    crawl(installation.database, tmp_path, 10)
-    assert isinstance(installation.tick("calculate_trends"), dg.RunRequest)
 
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

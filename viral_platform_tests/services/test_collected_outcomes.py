@@ -268,6 +268,24 @@ def test_without_a_model_an_outcome_waits_until_there_is_one(
     assert record_arrived(database) == Recorded(outcomes=1, unjudged=0)
 
 
+@pytest.mark.usefixtures("champion")
+def test_one_outcome_that_is_refused_keeps_no_other_from_being_stored(
+    database: Database, stand_in: StandIn, settings: Settings
+) -> None:
+    predicted(database, 169, 1)
+    key = predicted(database, 170, 2)
+    crawl(settings, database, stand_in, [item(post_id(169, 1)), item(post_id(170, 2))])
+    # A crawl that claims to be of later than now, as a file with a wrong time may.
+    with database.connect() as connection:
+        connection.execute(
+            "update app.video_snapshots set crawled_at = %s where video_id = "
+            "(select id from app.scraped_videos where platform_video_id = %s)",
+            [NOW + 30 * HOUR, post_id(169, 1)],
+        )
+    assert record_arrived(database) == Recorded(outcomes=1, unjudged=1)
+    assert [row[0] for row in outcomes(database)] == [key]
+
+
 def test_a_prediction_by_url_knows_its_post_from_the_start(
     database: Database, artifacts: ArtifactStore, settings: Settings
 ) -> None:

@@ -131,6 +131,17 @@ def rejected(database: Database, *ages: float) -> None:
     )
 
 
+def scrape(database: Database, *ages: float) -> None:
+    run(
+        database,
+        """
+        insert into app.scrape_starts (purpose, key, input, state, requested_at)
+        values ('trending', %s, '{}', 'started', %s)
+        """,
+        *[[str(number), days_ago(age)] for number, age in enumerate(ages)],
+    )
+
+
 def cut(database: Database, *, dry_run: bool = False, batch_rows: int = 5_000) -> dict[str, Pruned]:
     done = prune(SETTINGS, database, dry_run=dry_run, now=lambda: NOW, batch_rows=batch_rows)
     return {one.table: one for one in done}
@@ -144,6 +155,7 @@ def old(database: Database) -> Database:
     batch(database, "old", 401, 402)
     batch(database, "new", 399, 402)
     cost_event(database, 401, 399)
+    scrape(database, 401, 399)
     delivery(database, "old", 31)
     delivery(database, "new", 29)
     rejected(database, 91, 89)
@@ -157,6 +169,7 @@ def test_each_table_loses_what_is_beyond_its_days_and_nothing_else(old: Database
         "prediction_requests": 1,
         "prediction_batches": 1,
         "cost_events": 1,
+        "scrape_starts": 1,
         "webhook_inbox": 1,
         "quarantined_items": 1,
     }
