@@ -12,19 +12,17 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import (
-    AnyUrl,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from viral_platform.engine.replies import BehavioralPredictions, VideoSignals
-from viral_platform.engine.text import utf16_length
+from viral_platform.engine.text import is_url, utf16_length
 
 InputMode = Literal["text", "tiktok_url", "video_upload"]
 ContentType = Literal["post", "reel", "story", "video", "thread"]
@@ -70,7 +68,6 @@ class MeasuredSnapshot(StrictModel):
 
 
 MAX_CONTENT_UNITS = 10_000
-_ANY_URL = TypeAdapter(AnyUrl)
 
 # Bounded, since an instant at the edge of the calendar has no UTC form.
 PostingTime = Annotated[
@@ -114,7 +111,7 @@ class PredictionRequest(StrictModel):
         faults: list[tuple[str, str]] = []
         if utf16_length(self.content_text or "") > MAX_CONTENT_UNITS:
             faults.append(("content_text", f"it is longer than {MAX_CONTENT_UNITS} UTF-16 units"))
-        if self.tiktok_url is not None and not _is_url(self.tiktok_url):
+        if self.tiktok_url is not None and not is_url(self.tiktok_url):
             faults.append(("tiktok_url", "it is no URL"))
         required = {
             "text": self.content_text,
@@ -136,14 +133,6 @@ class PredictionRequest(StrictModel):
                 ],
             )
         return self
-
-
-def _is_url(text: str) -> bool:
-    try:
-        _ANY_URL.validate_python(text)
-    except ValidationError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ def test_an_answer_has_all_five_signals_with_reasons_and_costs(
     effects = [suggestion.max_effect for suggestion in answer.suggestions]
     assert effects == sorted(effects, reverse=True)
     assert {rule.tier for rule in answer.matched_rules} >= {"regex"}
+    assert {type(finding) for finding in answer.rule_findings.values()} >= {bool, float}
     assert (answer.gemini_model, answer.deepseek_model) == ("gemini-2.5-flash", "deepseek-flash")
     assert answer.behavioral_source == "deepseek"
     assert answer.behavioral_predictions is not None

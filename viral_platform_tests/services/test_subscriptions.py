@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -140,6 +141,19 @@ def test_events_in_any_order_end_in_the_last_state(database: Database, whop: Sta
         assert send(database, whop, name, documents[name])
     assert tier(database, "a") == "free"
     assert rows(database, "select status, as_of from app.memberships")[0][0] == "canceled"
+
+
+def test_messages_at_once_end_in_the_last_state(database: Database, whop: StandIn) -> None:
+    now = datetime.now(UTC)
+    statuses = ["active", "past_due", "canceled", "expired", "trialing", "canceled"]
+    documents = [
+        whop.whop.member("mem_1", product="prod_s", account="a", status=one, at=now - hours * HOUR)
+        for hours, one in enumerate(statuses)
+    ]
+    with ThreadPoolExecutor(len(documents)) as senders:
+        sent = senders.map(lambda one: send(database, whop, "membership.updated", one), documents)
+        assert all(sent)
+    assert rows(database, "select status from app.memberships") == [("active",)]
 
 
 def test_a_late_event_without_a_time_does_not_bring_an_ended_membership_back(

@@ -127,9 +127,9 @@ def rule_results(validation: Validation) -> list[dg.AssetCheckResult]:
         _result(
             "rules_have_outcomes",
             short or [rule for rule in rules if not asked],
-            f"{len(short)} of {len(asked)} evaluated rules have fewer than {MIN_EACH} posts with "
-            "an outcome that they fired on, or that they did not; never evaluated: "
-            f"{len(rules) - len(asked)}",
+            f"{len(rules) - len(asked)} of {len(rules)} rules were never evaluated; of the others "
+            f"{len(short)} have fewer than {MIN_EACH} posts with an outcome that they fired on, or "
+            "that they did not",
             validation,
         ),
         _result(

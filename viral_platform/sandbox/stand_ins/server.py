@@ -67,10 +67,9 @@ class StandIn:
     ----------
     latency : float
         Seconds before each answer.
-    apify : ApifyStandIn
-        Its runs, datasets and webhooks. `dataset` and `deliver` are methods of it.
-    whop : WhopStandIn
-        Its memberships and signed webhooks.
+    apify, whop : ApifyStandIn, WhopStandIn
+        Runs with their datasets, memberships, the webhooks of both. `dataset` and `deliver` are
+        methods of `apify`.
 
     Examples
     --------
@@ -85,17 +84,11 @@ class StandIn:
         self._plan = FaultPlan(scenario)
         self._calls: deque[Received] = deque(maxlen=KEPT_REQUESTS)
         self._lock = threading.Lock()
-        self._gemini = GeminiStandIn()
-        self._deepseek = DeepSeekStandIn()
-        self.apify = ApifyStandIn()
+        self._gemini, self._deepseek = GeminiStandIn(), DeepSeekStandIn()
+        self.apify, self.whop = ApifyStandIn(), WhopStandIn()
         self.dataset, self.deliver = self.apify.dataset, self.apify.deliver
-        self.whop = WhopStandIn()
-        self._providers: tuple[Provider, ...] = (
-            self._gemini,
-            self._deepseek,
-            self.apify,
-            self.whop,
-        )
+        speaking = (self._gemini, self._deepseek)
+        self._providers: tuple[Provider, ...] = (*speaking, self.apify, self.whop)
         self._server: _Server | None = None
 
     @property
