@@ -258,3 +258,49 @@ def test_a_time_of_the_event_stands_in_for_that_of_the_membership() -> None:
     message = read_message(*told)
     assert message.membership is not None
     assert message.membership.as_of == AT
+
+
+FIELDS = [
+    *("id", "status", "valid", "product", "product_id", "user", "user_id", "metadata"),
+    *("renewal_period_end", "expires_at", "updated_at", "cancel_at_period_end", "data"),
+    *("type", "action", "event", "timestamp", "supabase_user_id"),
+]
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(
+        [
+            *("membership.updated", "membership_went_valid", "active", "mem_1", "\x00", "\ud800"),
+            *("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "1e400", "253402300800"),
+        ]
+    )
+)
+DOCUMENTS = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6)
+    ),
+    max_leaves=12,
+)
+EVENTS = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["membership.updated", "membership.went_valid"]),
+        "data": st.dictionaries(st.sampled_from(FIELDS), DOCUMENTS, max_size=8).map(
+            lambda data: {"id": "mem_1", **data}
+        ),
+    }
+)
+
+
+@given(DOCUMENTS | EVENTS)
+def test_no_document_breaks_the_reader_and_what_it_reads_can_be_judged(document: object) -> None:
+    try:
+        message = read_message(headers_of(), document)
+    except UnreadableMembershipError:
+        return
+    if message.membership is not None:
+        message.membership.gives_access(AT)
+        assert "\x00" not in repr(message.membership)
+        assert message.membership.as_of.tzinfo is not None
