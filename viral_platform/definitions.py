@@ -13,7 +13,7 @@ from viral_platform.defs import (
     sensors,
     webhooks,
 )
-from viral_platform.defs.assets import calibration, costs, ingestion, model, rules, serving
+from viral_platform.defs.assets import calibration, costs, ingestion, model, rules, serving, sounds
 from viral_platform.defs.dbt import DbtResource, calibration_marts, cost_marts, trend_marts
 from viral_platform.defs.resources import ArtifactsResource, DatabaseResource, PredictionResource
 from viral_platform.observability.logging import configure_logging
@@ -27,6 +27,7 @@ def build_definitions() -> dg.Definitions:
         assets=[
             ingestion.imported_exports,
             rules.rule_library,
+            sounds.sound_identities,
             trend_marts,
             model.training_data,
             model.tier_model,

@@ -10,6 +10,7 @@ from viral_platform.storage.tables.content import (
     import_files,
     quarantined_items,
     scraped_videos,
+    sound_identities,
     video_snapshots,
 )
 from viral_platform.storage.tables.deliveries import (
@@ -48,6 +49,7 @@ __all__ = [
     "rule_library",
     "scrape_starts",
     "scraped_videos",
+    "sound_identities",
     "training_sets",
     "video_snapshots",
     "webhook_inbox",
