@@ -14,6 +14,7 @@ from viral_platform.engine.contracts import (
     Count,
     PredictionAnswer,
     PredictionRequest,
+    Share,
     StrictModel,
     TrendPhase,
 )
@@ -189,6 +190,52 @@ class SoundTrends(BaseModel):
     window_start: datetime | None
     window_end: datetime | None
     data: list[SoundTrend]
+
+
+class HashtagTrend(BaseModel):
+    """A row of the mart `trending_hashtags`; its columns are described in the dbt project."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    hashtag: str
+    video_count: int
+    videos_with_velocity: int
+    snapshots: int
+    share: Share
+    is_saturated: bool
+    total_views: int | None
+    views_gained: int | None
+    hours_observed: float | None
+    views_per_hour: float | None
+    growth_per_day: float | None
+    acceleration: float | None
+    trend_phase: TrendPhase
+    is_simulated: bool
+
+
+class HashtagTrends(BaseModel):
+    """Hashtags by their speed, saturated ones last, with the window that they speak of."""
+
+    window_start: datetime | None
+    window_end: datetime | None
+    data: list[HashtagTrend]
+
+
+class Creator(BaseModel):
+    """What is usual for a creator: medians over `n_posts` posts, `n_mature` of them mature.
+
+    `median_engagement` is (likes + 2 comments + 3 shares) / views. Without a usable crawl the
+    medians are null.
+    """
+
+    handle: str
+    followers: int | None
+    n_posts: int
+    n_mature: Annotated[int, Field(description="Posts measured at 168 hours of age or more.")]
+    median_engagement: float | None
+    median_views: float | None
+    last_crawled_at: datetime
+    is_simulated: bool
 
 
 class Alive(BaseModel):
