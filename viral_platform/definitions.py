@@ -22,6 +22,7 @@ from viral_platform.defs.assets import (
     model,
     rules,
     serving,
+    sounds,
 )
 from viral_platform.defs.dbt import DbtResource, calibration_marts, cost_marts, trend_marts
 from viral_platform.defs.resources import ArtifactsResource, DatabaseResource, PredictionResource
@@ -38,6 +39,7 @@ def build_definitions() -> dg.Definitions:
             ingestion.COMPETITOR_SNAPSHOTS,
             rules.rule_library,
             rules.rule_accuracy,
+            sounds.sound_identities,
             trend_marts,
             model.training_data,
             model.tier_model,

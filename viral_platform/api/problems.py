@@ -30,6 +30,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "prediction_not_found": (404, "There is no such prediction"),
     "competitor_not_found": (404, "This creator is not watched"),
     "job_not_found": (404, "There is no such job"),
+    "creator_not_found": (404, "There is no such creator"),
     "trends_not_computed": (404, "Trends were never computed"),
     "method_not_allowed": (405, "The route does not take this method"),
     "outcome_exists": (409, "The prediction has an outcome already"),

@@ -14,14 +14,13 @@ from viral_platform.engine.contracts import (
     Count,
     PredictionAnswer,
     PredictionRequest,
+    Share,
     StrictModel,
     TrendPhase,
 )
 from viral_platform.engine.subscriptions import Tier
 from viral_platform.providers.breaker import BreakerStatus
-from viral_platform.services.profiles import WhatFollows
 from viral_platform.storage.batches import BatchState
-from viral_platform.storage.scrapes import StartState
 
 MAX_JOB_REQUESTS = 1_000
 
@@ -185,81 +184,6 @@ class OutcomeResult(BaseModel):
     origin: Literal["reported", "collected"]
 
 
-class HandleResult(BaseModel):
-    """The stored handle, lower case and without '@', and what follows from it."""
-
-    creator_handle: str | None
-    scrape: WhatFollows
-
-
-class Creator(BaseModel):
-    """A creator as the newest crawl tells; null is unknown."""
-
-    handle: str
-    display_name: str | None
-    followers: int | None
-    following: int | None
-    hearts: int | None
-    video_count: int | None
-    is_verified: bool | None
-    is_simulated: bool
-    crawled_at: datetime
-
-
-class ProfileScrape(BaseModel):
-    """How the last scrape of the creator's profile stands; `started`: its data come by webhook."""
-
-    state: StartState
-    requested_at: datetime
-
-
-class Profile(BaseModel):
-    """A key's creator; null where none is set, or nothing was crawled yet."""
-
-    creator_handle: str | None
-    changed_at: datetime | None
-    creator: Creator | None
-    scrape: ProfileScrape | None
-
-
-class WatchedHandle(BaseModel):
-    """The handle that is watched, lower case and without '@'."""
-
-    handle: str
-
-
-class Competitor(BaseModel):
-    """A watched creator: the newest snapshot, and what was gained up to it.
-
-    Sums of views, likes, comments and shares are over the `videos_seen` videos of that crawl.
-    `..._gained` is since `previous_crawled_at`, `..._week` since `week_crawled_at`, the newest
-    crawl at least six and a half days earlier. Null is unknown.
-    """
-
-    handle: str
-    added_at: datetime
-    crawled_at: datetime | None
-    followers: int | None
-    hearts: int | None
-    video_count: int | None
-    videos_seen: int | None
-    views: int | None
-    likes: int | None
-    comments: int | None
-    shares: int | None
-    views_per_video: float | None
-    previous_crawled_at: datetime | None
-    followers_gained: int | None
-    hearts_gained: int | None
-    videos_gained: int | None
-    week_crawled_at: datetime | None
-    followers_gained_week: int | None
-    hearts_gained_week: int | None
-    videos_gained_week: int | None
-    followers_growth_week: float | None
-    is_simulated: bool | None
-
-
 class SubscriptionState(BaseModel):
     """What a key may use. `status` is Whop's word for the membership that gives the tier.
 
@@ -316,6 +240,35 @@ class SoundTrends(BaseModel):
     window_start: datetime | None
     window_end: datetime | None
     data: list[SoundTrend]
+
+
+class HashtagTrend(BaseModel):
+    """A row of the mart `trending_hashtags`; its columns are described in the dbt project."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    hashtag: str
+    video_count: int
+    videos_with_velocity: int
+    snapshots: int
+    share: Share
+    is_saturated: bool
+    total_views: int | None
+    views_gained: int | None
+    hours_observed: float | None
+    views_per_hour: float | None
+    growth_per_day: float | None
+    acceleration: float | None
+    trend_phase: TrendPhase
+    is_simulated: bool
+
+
+class HashtagTrends(BaseModel):
+    """Hashtags by their speed, saturated ones last, with the window that they speak of."""
+
+    window_start: datetime | None
+    window_end: datetime | None
+    data: list[HashtagTrend]
 
 
 class Alive(BaseModel):

@@ -1,4 +1,4 @@
-"""The ranked trends with the window that they speak of, for the command line and the API.
+"""The ranked trends with the window that they speak of, and creators, for people and programs.
 
 How trends are computed is in `dbt_project/`; how the engine matches a post with them is in
 `engine/trends.py`.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from viral_platform.engine.normalize import normalize_handle
 from viral_platform.storage import marts
 from viral_platform.storage.database import Database
 
@@ -47,6 +48,17 @@ def ranked_hashtags(database: Database, limit: int) -> RankedTrends:
         The trends were never computed.
     """
     return _with_window(marts.trending_hashtags(database, limit))
+
+
+def known_creator(database: Database, handle: str) -> dict[str, object] | None:
+    """Return what is usual for a creator, None when no crawl has seen them; any form of handle.
+
+    Raises
+    ------
+    NotFoundError
+        The baselines were never computed.
+    """
+    return marts.creator(database, normalize_handle(handle))
 
 
 def _with_window(rows: list[dict[str, object]]) -> RankedTrends:

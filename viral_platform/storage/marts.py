@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -84,10 +85,15 @@ _PLATFORM = text(
 _CREATOR = text(
     """
     select
+        asked.handle,
         coalesce(profile.followers, baseline.followers) as followers,
         baseline.median_engagement,
         baseline.median_views,
-        coalesce(baseline.n_posts, 0) as n_posts
+        coalesce(baseline.n_posts, 0) as n_posts,
+        coalesce(baseline.n_mature, 0) as n_mature,
+        greatest(profile.crawled_at, baseline.last_crawled_at) as last_crawled_at,
+        coalesce(profile.is_simulated, false)
+        or coalesce(baseline.is_simulated, false) as is_simulated
     from (select cast(:handle as text) as handle) as asked
     left join app.creator_profiles as profile
         on profile.platform = 'tiktok' and profile.handle = asked.handle
@@ -188,8 +194,8 @@ def trending_hashtags(database: Database, limit: int) -> list[dict[str, object]]
         return [dict(row) for row in connection.execute(_HASHTAGS, {"limit": limit}).mappings()]
 
 
-def creator_facts(database: Database, handle: str) -> CreatorFacts | None:
-    """Return what is known of a creator, None when no crawl has seen them.
+def creator(database: Database, handle: str) -> dict[str, Any] | None:
+    """Return the baseline and profile of a creator, None when no crawl has seen them.
 
     Parameters
     ----------
@@ -205,14 +211,15 @@ def creator_facts(database: Database, handle: str) -> CreatorFacts | None:
     """
     with _reading(database) as connection:
         row = connection.execute(_CREATOR, {"handle": handle}).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def creator_facts(database: Database, handle: str) -> CreatorFacts | None:
+    """Return what the engine takes of `creator`."""
+    row = creator(database, handle)
     if row is None:
         return None
-    return CreatorFacts(
-        followers=row["followers"],
-        median_engagement=row["median_engagement"],
-        median_views=row["median_views"],
-        n_posts=row["n_posts"],
-    )
+    return CreatorFacts(**{name: row[name] for name in CreatorFacts.__dataclass_fields__})
 
 
 def competitor_growth(

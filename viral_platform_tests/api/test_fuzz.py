@@ -72,7 +72,9 @@ def test_no_body_breaks_the_service(client: httpx.Client, path: str, body: bytes
 
 @settings(max_examples=60, deadline=None)
 @given(
-    path=st.sampled_from(["/v1/predictions", "/v1/trends/sounds", "/v1/admin/costs"]),
+    path=st.sampled_from(
+        ["/v1/predictions", "/v1/trends/sounds", "/v1/trends/hashtags", "/v1/admin/costs"]
+    ),
     query=st.dictionaries(
         st.sampled_from(["limit", "cursor", "days"]), st.text(max_size=30) | st.integers().map(str)
     ),

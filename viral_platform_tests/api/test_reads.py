@@ -85,3 +85,84 @@ def test_sounds_come_by_their_speed_with_their_window(own_api: Any, database: Da
     assert page["data"][0]["is_simulated"]
     assert "note_to_ourselves" not in page["data"][0]
     assert len(client.get("/v1/trends/sounds?limit=2").json()["data"]) == 2
+
+
+_HASHTAGS = """
+create schema marts;
+create table marts.trending_hashtags (
+    hashtag text, video_count int, videos_with_velocity int, snapshots int, share float,
+    is_saturated boolean, total_views bigint, views_gained bigint, hours_observed float,
+    views_per_hour float, growth_per_day float, acceleration float, trend_phase text,
+    window_start timestamptz, window_end timestamptz, is_simulated boolean,
+    computed_at timestamptz
+);
+"""
+_HASHTAG = """
+insert into marts.trending_hashtags (
+    hashtag, video_count, videos_with_velocity, snapshots, share, is_saturated, views_per_hour,
+    trend_phase, is_simulated, window_start, window_end
+) values (%s, 1, 1, 2, 0.1, %s, %s, 'rising', true, now() - interval '2 days', now())
+"""
+_BASELINES = """
+create schema marts;
+create table marts.creator_baselines (
+    handle text, n_posts bigint, n_mature bigint, median_engagement float, median_views float,
+    followers bigint, last_crawled_at timestamptz, is_simulated boolean, computed_at timestamptz
+);
+insert into marts.creator_baselines values
+    ('some.cook', 5, 3, 0.12, 4000.5, 900, '2026-03-10 12:00+00', false, now());
+"""
+_PROFILE = """
+insert into app.creator_profiles (platform, handle, followers, is_simulated, crawled_at)
+values ('tiktok', %s, %s, %s, '2026-03-11 12:00+00')
+"""
+
+
+def test_hashtags_come_by_their_speed_and_saturated_ones_last(
+    own_api: Any, database: Database
+) -> None:
+    client = own_api.client("read")
+    response = client.get("/v1/trends/hashtags")
+    assert (response.status_code, response.json()["code"]) == (404, "trends_not_computed")
+
+    with database.connect() as connection:
+        connection.execute(_HASHTAGS)
+        for row in [("slow", False, 5.0), ("fyp", True, 500.0), ("đàlạt", False, 50.0)]:
+            connection.execute(_HASHTAG, row)
+    page = client.get("/v1/trends/hashtags?limit=3").json()
+    assert [row["hashtag"] for row in page["data"]] == ["đàlạt", "slow", "fyp"]
+    assert page["window_start"] < page["window_end"]
+    assert page["data"][2]["is_saturated"]
+
+
+def test_a_creator_has_a_baseline_and_the_newest_followers(
+    own_api: Any, database: Database
+) -> None:
+    client = own_api.client("read")
+    response = client.get("/v1/creators/some.cook")
+    assert (response.status_code, response.json()["code"]) == (404, "trends_not_computed")
+
+    with database.connect() as connection:
+        connection.execute(_BASELINES)
+        connection.execute(_PROFILE, ["some.cook", 1_000, False])
+        connection.execute(_PROFILE, ["only.profile", None, True])
+    assert client.get("/v1/creators/@Some.Cook").json() == {
+        "handle": "some.cook",
+        "followers": 1_000,
+        "n_posts": 5,
+        "n_mature": 3,
+        "median_engagement": 0.12,
+        "median_views": 4000.5,
+        "last_crawled_at": "2026-03-11T12:00:00Z",
+        "is_simulated": False,
+    }
+    alone = client.get("/v1/creators/only.profile").json()
+    assert (alone["n_posts"], alone["median_views"], alone["is_simulated"]) == (0, None, True)
+    response = client.get("/v1/creators/never.seen")
+    assert (response.status_code, response.json()["code"]) == (404, "creator_not_found")
+
+
+@pytest.mark.parametrize("handle", ["%00", "a%0Ab", "x" * 101])
+def test_a_handle_that_can_be_none_is_refused(api: Any, handle: str) -> None:
+    response = api.client("read").get(f"/v1/creators/{handle}")
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")

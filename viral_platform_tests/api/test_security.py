@@ -21,6 +21,8 @@ ROUTES = [
     ("POST", "/v1/outcomes", "predict"),
     ("GET", "/v1/admin/costs", "admin"),
     ("GET", "/v1/trends/sounds", "read"),
+    ("GET", "/v1/trends/hashtags", "read"),
+    ("GET", "/v1/creators/some.cook", "read"),
 ]
 
 

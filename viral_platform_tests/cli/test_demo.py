@@ -41,7 +41,7 @@ def _run(home: Path, *words: str, code: int = 0) -> Any:
         env={**os.environ, "VIRAL_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
         check=False,
     )
     assert done.returncode == code, done.stderr[-3000:]

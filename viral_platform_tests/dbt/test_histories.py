@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
+from viral_platform.services.sounds import identify_sounds
 from viral_platform.storage import copies, videos
 from viral_platform.storage.database import Database
 from viral_platform.storage.videos import VideoRow
@@ -39,6 +40,8 @@ SOUNDS = st.sampled_from(
         ("3", "original sound - x"),
         (None, "Lantern  Song"),
         (None, "lantern song"),
+        (None, "Lantern Songs"),
+        (None, "paper boat"),
         (None, "nhạc nền - x"),
         (None, None),
     ]
@@ -51,6 +54,7 @@ def _crawled_videos(draw: st.DrawFn) -> list[VideoRow]:
     rows = []
     for number in range(draw(st.integers(1, 5))):
         sound_id, sound_name = draw(SOUNDS)
+        sound_author = draw(st.sampled_from(["Mai", None]))
         tags = draw(st.lists(st.sampled_from(["fyp", "đàlạt", "calm"]), max_size=3))
         author = draw(st.sampled_from(["one", "two", None]))
         posted_at = START - timedelta(hours=draw(st.integers(1, 200)))
@@ -66,6 +70,7 @@ def _crawled_videos(draw: st.DrawFn) -> list[VideoRow]:
                     source="clockworks",
                     sound_id=sound_id,
                     sound_name=sound_name,
+                    sound_author=sound_author,
                     hashtags=tuple(tags),
                     author_handle=author,
                     views=seen,
@@ -100,10 +105,11 @@ class Trends:
     compiled: dict[str, str]
 
     def of(self, deliveries: Sequence[Sequence[VideoRow]]) -> dict[str, Rows]:
-        """Return the models' rows after the deliveries, each ingested in a transaction."""
+        """Return the models' rows after deliveries, each ingested, then its sounds identified."""
         with self.database.connect() as connection:
             connection.execute(
-                "truncate app.scraped_videos, app.video_snapshots, app.creator_profiles"
+                "truncate app.scraped_videos, app.video_snapshots, app.creator_profiles,"
+                " app.sound_identities"
             )
         for rows in deliveries:
             with self.database.connect() as connection:
@@ -114,6 +120,7 @@ class Trends:
                 videos.stage(connection, [videos.copy_block(columns)] if rows else [])
                 videos.merge(connection, "The test")
                 copies.raise_counts(connection)
+            identify_sounds(self.database)
         with self.database.connect() as connection:
             rebuild(connection, self.compiled)
             cursor = connection.cursor(row_factory=dict_row)

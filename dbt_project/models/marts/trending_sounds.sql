@@ -1,10 +1,15 @@
 {{ config(indexes=[{'columns': ['sound_key'], 'unique': true}], pre_hook=memory_for_trends()) }}
 
--- A generic name without an id says nothing about which sound it is.
-with videos as (
+-- A generic name without an id says nothing about which sound it is. A name that was not identified
+-- yet goes by itself.
+with keyed as (
     select
-        coalesce(facts.sound_id, 'name:' || {{ normalized_sound_name('facts.sound_name') }})
-        as sound_key,
+        case
+            when facts.sound_id is not null then facts.sound_id
+            when identities.sound_name is not null then identities.sound_key
+            when not {{ is_generic_sound_name(normalized_sound_name('facts.sound_name')) }}
+                then 'name:' || {{ normalized_sound_name('facts.sound_name') }}
+        end as sound_key,
         facts.video_id,
         facts.sound_id,
         facts.sound_name,
@@ -25,12 +30,18 @@ with videos as (
     from {{ ref('int_videos_in_window') }} as moves
     inner join {{ ref('stg_scraped_videos') }} as facts
         on moves.video_id = facts.video_id
-    where
-        facts.sound_id is not null
-        or (
-            facts.sound_name is not null
-            and not {{ is_generic_sound_name(normalized_sound_name('facts.sound_name')) }}
-        )
+    left join {{ source('app', 'sound_identities') }} as identities
+        on
+            identities.sound_id = ''
+            and facts.sound_id is null
+            and facts.sound_name = identities.sound_name
+            and coalesce(facts.sound_author, '') = identities.sound_author
+),
+
+videos as (
+    select *
+    from keyed
+    where sound_key is not null
 ),
 
 measures as (

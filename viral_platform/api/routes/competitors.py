@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Path
 from starlette.responses import JSONResponse, Response
 
 from viral_platform.api.backend import Shared
+from viral_platform.api.creator_schemas import Competitor, WatchedHandle
 from viral_platform.api.problems import Problem, documented
-from viral_platform.api.schemas import Competitor, WatchedHandle
 from viral_platform.api.security import ADMIN, Caller, requires
 from viral_platform.engine.errors import NotFoundError
 from viral_platform.services import competitors

@@ -9,8 +9,9 @@ from starlette.responses import JSONResponse, Response
 
 from viral_platform.api.backend import Shared
 from viral_platform.api.bodies import described, json_body
+from viral_platform.api.creator_schemas import Creator, HandleResult, Profile, ProfileScrape
 from viral_platform.api.problems import documented
-from viral_platform.api.schemas import Creator, HandleResult, Profile, ProfileBody, ProfileScrape
+from viral_platform.api.schemas import ProfileBody
 from viral_platform.api.security import Caller, requires
 from viral_platform.services.profiles import set_creator_handle
 from viral_platform.storage import profiles

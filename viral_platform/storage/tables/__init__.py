@@ -11,6 +11,7 @@ from viral_platform.storage.tables.content import (
     import_files,
     quarantined_items,
     scraped_videos,
+    sound_identities,
     video_snapshots,
 )
 from viral_platform.storage.tables.creators import (
@@ -62,6 +63,7 @@ __all__ = [
     "rule_library",
     "scrape_starts",
     "scraped_videos",
+    "sound_identities",
     "training_sets",
     "video_snapshots",
     "webhook_inbox",

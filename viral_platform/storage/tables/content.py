@@ -128,3 +128,17 @@ quarantined_items = Table(
     UniqueConstraint("file_sha256", "position"),
     comment="Items that failed validation, with the reason and the raw item.",
 )
+
+sound_identities = Table(
+    "sound_identities",
+    metadata,
+    Column("sound_id", Text, primary_key=True, comment="empty when not known"),
+    Column("sound_name", Text, primary_key=True),
+    Column("sound_author", Text, primary_key=True, comment="empty when not known"),
+    Column("sound_key", Text, comment="null for a generic name without an id"),
+    Column("block", Text, comment="names are compared within; null: never"),
+    Column("title", Text, comment="first title of its group, without an id"),
+    Column("linked_ids", ARRAY(Text), nullable=False),
+    Index(None, "block"),
+    comment="Names of sounds as crawls write them, with the sound that each is.",
+)
