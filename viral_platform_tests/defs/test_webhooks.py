@@ -16,7 +16,10 @@ from viral_platform.defs.jobs import EXCLUSIVE
 from viral_platform.defs.resources import DatabaseResource
 from viral_platform.sandbox.stand_ins import Fault, StandIn
 from viral_platform.services import inbox
+from viral_platform.services.competitors import competitors_order, watch
 from viral_platform.services.ingestion.datasets import DeliveryReport
+from viral_platform.services.scraping import start_scrape
+from viral_platform.settings import load_settings
 from viral_platform.storage.database import Database
 
 
@@ -199,6 +202,33 @@ def test_an_ingest_materialises_four_assets_with_counters_and_evaluates_its_chec
         "volume",
     }
     assert all(verdicts.values())
+
+
+def test_an_ingest_of_watched_creators_materialises_their_snapshots(
+    database: Database,
+    stand_in: StandIn,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("APIFY_WEBHOOK_URL", "http://127.0.0.1:9/v1/webhooks/apify")
+    monkeypatch.setenv("APIFY_WEBHOOK_SECRET", "hush-hush")
+    for handle in ("cook", "dancer"):
+        watch(database, handle)
+    settings = load_settings()
+    order = competitors_order(settings, database, datetime.now(UTC))
+    run_id = start_scrape(settings, database, order).actor_run_id
+    result = _run(instance, _receive(database, run_id, "one"))
+    made = {
+        event.asset_key.to_user_string(): event.step_materialization_data.materialization
+        for event in result.all_node_events
+        if event.is_step_materialization
+    }
+    assert made["competitor_snapshots"].metadata["rows"].value == 2
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select handle, videos_seen, is_simulated from app.competitor_snapshots order by 1"
+        ).fetchall()
+    assert rows == [("cook", 5, True), ("dancer", 5, True)]
 
 
 def test_a_repeated_run_of_a_delivery_reports_nothing_new(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viral_platform.engine.contracts import PredictionRequest
+from viral_platform.engine.errors import RefusedRequestError
 from viral_platform.engine.normalize import (
     duration_hint,
     extract_hashtags,
@@ -15,6 +16,7 @@ from viral_platform.engine.normalize import (
     normalize,
     normalize_handle,
     normalize_hashtag,
+    tiktok_handle,
 )
 from viral_platform.engine.text import utf16_length
 
@@ -185,3 +187,22 @@ def test_normalising_twice_is_the_same(text: str, handle: str) -> None:
 @given(st.text(min_size=1, max_size=200))
 def test_the_unicode_form_of_a_text_does_not_change_its_hashtags(text: str) -> None:
     assert extract_hashtags(unicodedata.normalize("NFD", text)) == extract_hashtags(text)
+
+
+@given(st.from_regex(r"[A-Za-z0-9_.]{1,23}[A-Za-z0-9_]", fullmatch=True))
+def test_a_tiktok_handle_is_the_same_however_it_is_written(handle: str) -> None:
+    forms = ("{}", "@{}", "  @{} ", "https://www.tiktok.com/@{}", "tiktok.com/@{}?lang=en")
+    assert {tiktok_handle(form.format(handle)) for form in forms} == {handle.lower()}
+    assert tiktok_handle(tiktok_handle(handle)) == handle.lower()
+
+
+@given(st.text(max_size=40))
+def test_what_is_no_tiktok_handle_is_refused_and_else_follows_the_rules(text: str) -> None:
+    try:
+        handle = tiktok_handle(text)
+    except RefusedRequestError:
+        return
+    assert 2 <= len(handle) <= 24
+    assert handle.isascii()
+    assert handle == handle.lower()
+    assert not handle.endswith(".")
