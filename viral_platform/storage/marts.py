@@ -89,6 +89,9 @@ _CREATOR = text(
         baseline.median_views,
         coalesce(baseline.n_posts, 0) as n_posts,
         coalesce(baseline.n_mature, 0) as n_mature,
+        coalesce(baseline.n_at_maturity, 0) as n_at_maturity,
+        baseline.median_views_at_maturity,
+        baseline.median_engagement_at_maturity,
         greatest(profile.crawled_at, baseline.last_crawled_at) as last_crawled_at,
         coalesce(profile.is_simulated, false)
         or coalesce(baseline.is_simulated, false) as is_simulated

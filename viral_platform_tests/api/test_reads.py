@@ -107,10 +107,11 @@ _BASELINES = """
 create schema marts;
 create table marts.creator_baselines (
     handle text, n_posts bigint, n_mature bigint, median_engagement float, median_views float,
+    n_at_maturity bigint, median_views_at_maturity float, median_engagement_at_maturity float,
     followers bigint, last_crawled_at timestamptz, is_simulated boolean, computed_at timestamptz
 );
 insert into marts.creator_baselines values
-    ('some.cook', 5, 3, 0.12, 4000.5, 900, '2026-03-10 12:00+00', false, now());
+    ('some.cook', 5, 3, 0.12, 4000.5, 2, 3500, 0.125, 900, '2026-03-10 12:00+00', false, now());
 """
 _PROFILE = """
 insert into app.creator_profiles (platform, handle, followers, is_simulated, crawled_at)
@@ -153,6 +154,9 @@ def test_a_creator_has_a_baseline_and_the_newest_followers(
         "n_mature": 3,
         "median_engagement": 0.12,
         "median_views": 4000.5,
+        "n_at_maturity": 2,
+        "median_views_at_maturity": 3500.0,
+        "median_engagement_at_maturity": 0.125,
         "last_crawled_at": "2026-03-11T12:00:00Z",
         "is_simulated": False,
     }

@@ -177,6 +177,12 @@ def scenario() -> Scenario:
     scenario.video((3, 400), posted=33, **{**steady, "author_followers": 800})
     scenario.video((2, 9_000), **{**steady, "likes": None})
     scenario.video((1, 0), **{**steady, "author_followers": None})
+    # Views by the logarithm of age, crawled at differing ages.
+    for author, ages in (("early", (24, 200)), ("late", (100, 700)), ("once", (180,))):
+        crawls = [(800 - age, round(1_000_000 * math.log(age))) for age in ages]
+        scenario.video(*crawls, author=author, posted=800, likes=90_000)
+    scenario.video((100, 5_000), author="too late", posted=800)
+    scenario.video((100, 5_000), author="too young", posted=150)
     scenario.video((500, 10), author="unmeasured", likes=None, is_simulated=True)
     return scenario
 
@@ -470,6 +476,27 @@ def test_a_baseline_takes_the_first_mature_crawl_else_the_newest(
     assert row["median_views"] == (1_000 + 400) / 2
     weighted = 10 + 2 * 5 + 3 * 10
     assert row["median_engagement"] == pytest.approx((weighted / 1_000 + weighted / 400) / 2)
+
+
+def test_creators_with_the_same_growth_have_one_baseline_whenever_they_were_crawled(
+    creators: dict[str, Row],
+) -> None:
+    early, late, once = (creators[name] for name in ("early", "late", "once"))
+    assert early["median_views"] != pytest.approx(late["median_views"], rel=0.1)
+    assert early["median_views_at_maturity"] == pytest.approx(1_000_000 * math.log(168))
+    assert late["median_views_at_maturity"] == pytest.approx(early["median_views_at_maturity"])
+    assert late["median_engagement_at_maturity"] == pytest.approx(
+        early["median_engagement_at_maturity"]
+    )
+    assert once["median_views_at_maturity"] == pytest.approx(
+        early["median_views_at_maturity"], rel=0.02
+    )
+
+
+@pytest.mark.parametrize("handle", ["too late", "too young", "unmeasured"])
+def test_what_a_post_had_at_maturity_is_not_guessed(creators: dict[str, Row], handle: str) -> None:
+    row = creators[handle]
+    assert (row["n_at_maturity"], row["median_views_at_maturity"]) == (0, None)
 
 
 def test_a_baseline_carries_the_newest_known_followers(creators: dict[str, Row]) -> None:
