@@ -43,6 +43,7 @@ def build_definitions() -> dg.Definitions:
         asset_checks=[
             checks.enough_outcomes,
             checks.spend_within_budget,
+            checks.snapshot_gaps,
             webhooks.actor_run_succeeded,
         ],
         jobs=[
