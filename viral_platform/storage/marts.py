@@ -64,6 +64,15 @@ _SOUNDS = text(
     limit :limit
     """
 )
+_NICHE_SOUNDS = text(
+    """
+    select * from marts.trending_niche_sounds
+    where niche = :niche
+    order by
+        is_generic_name, views_per_hour desc nulls last, total_views desc nulls last, sound_key
+    limit :limit
+    """
+)
 _HASHTAGS = text(
     """
     select * from marts.trending_hashtags
@@ -144,16 +153,21 @@ def load_trend_table(database: Database) -> TrendTable:
     )
 
 
-def trending_sounds(database: Database, limit: int) -> list[dict[str, object]]:
+def trending_sounds(
+    database: Database, limit: int, niche: str | None = None
+) -> list[dict[str, object]]:
     """Return the rows of `trending_sounds`, fastest first; generic names come last.
+
+    With a niche, a scraped hashtag, those of `trending_niche_sounds`: of its videos alone.
 
     Raises
     ------
     NotFoundError
         The mart was never built.
     """
+    query = _SOUNDS if niche is None else _NICHE_SOUNDS.bindparams(niche=niche)
     with _reading(database) as connection:
-        return [dict(row) for row in connection.execute(_SOUNDS, {"limit": limit}).mappings()]
+        return [dict(row) for row in connection.execute(query, {"limit": limit}).mappings()]
 
 
 def trending_hashtags(database: Database, limit: int) -> list[dict[str, object]]:

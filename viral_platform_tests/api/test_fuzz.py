@@ -76,7 +76,8 @@ def test_no_body_breaks_the_service(client: httpx.Client, path: str, body: bytes
         ["/v1/predictions", "/v1/trends/sounds", "/v1/trends/hashtags", "/v1/admin/costs"]
     ),
     query=st.dictionaries(
-        st.sampled_from(["limit", "cursor", "days"]), st.text(max_size=30) | st.integers().map(str)
+        st.sampled_from(["limit", "cursor", "days", "niche"]),
+        st.text(max_size=30) | st.integers().map(str),
     ),
 )
 def test_no_query_breaks_the_service(

@@ -87,6 +87,23 @@ def test_sounds_come_by_their_speed_with_their_window(own_api: Any, database: Da
     assert len(client.get("/v1/trends/sounds?limit=2").json()["data"]) == 2
 
 
+def test_the_sounds_of_a_niche_come_alone(own_api: Any, database: Database) -> None:
+    client = own_api.client("read")
+    with database.connect() as connection:
+        connection.execute(_SOUNDS)
+        connection.execute(_SOUND, ["1", "Everywhere", 5.0])
+        connection.execute(
+            "create table marts.trending_niche_sounds as"
+            " select 'cooking' as niche, * from marts.trending_sounds"
+        )
+        connection.execute("update marts.trending_niche_sounds set sound_name = 'In kitchens'")
+    for niche in ("cooking", "%23Cooking"):
+        page = client.get(f"/v1/trends/sounds?niche={niche}").json()
+        assert [sound["sound_name"] for sound in page["data"]] == ["In kitchens"]
+    assert client.get("/v1/trends/sounds?niche=chess").json()["data"] == []
+    assert client.get("/v1/trends/sounds?niche=%00").status_code == 422
+
+
 _HASHTAGS = """
 create schema marts;
 create table marts.trending_hashtags (
