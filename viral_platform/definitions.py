@@ -56,6 +56,7 @@ def build_definitions() -> dg.Definitions:
         asset_checks=[
             checks.enough_outcomes,
             checks.spend_within_budget,
+            checks.snapshot_gaps,
             webhooks.actor_run_succeeded,
             crawl_checks.crawl_checks,
         ],

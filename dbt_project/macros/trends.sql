@@ -56,3 +56,75 @@
 {% macro memory_for_trends() -%}
     set local work_mem = '256MB'
 {%- endmacro %}
+
+
+{#- The rest of a query that begins with `with videos as (...)`: sounds by some columns. -#}
+{% macro sound_trends(columns) -%}
+measures as (
+    select
+        {{ columns | join(', ') }},
+        min(sound_id) as sound_id,
+        bool_or(sound_is_original) as is_original,
+        {{ trend_measures() }},
+        min(posted_at) as first_posted_at,
+        max(posted_at) as last_posted_at,
+        count(*) filter (where posted_at >= window_start) as new_videos,
+        min(window_start) as window_start,
+        max(window_end) as window_end,
+        max(array[date_part('epoch', crawled_at), video_id::double precision]) filter (
+            where sound_name is not null
+        ) as newest_named
+    from videos
+    group by {{ columns | join(', ') }}
+),
+
+-- The name as the newest crawl that carries one has it.
+names as (
+    select
+        measures.*,
+        videos.sound_name,
+        videos.sound_author
+    from measures
+    left join videos
+        on
+            measures.newest_named[2]::bigint = videos.video_id
+            {% for column in columns -%}
+                and measures.{{ column }} = videos.{{ column }}
+            {% endfor %}
+)
+
+select
+    {{ columns | join(', ') }},
+    sound_id,
+    sound_name,
+    sound_author,
+    is_original,
+    {{ is_generic_sound_name(normalized_sound_name('sound_name')) }} as is_generic_name,
+    video_count,
+    videos_with_velocity,
+    snapshots,
+    total_views,
+    views_gained,
+    hours_observed,
+    views_per_hour,
+    growth_per_day,
+    acceleration,
+    {{ velocity_score('views_per_hour') }} as velocity_score,
+    {{ trend_phase('growth_per_day', 'total_views') }} as trend_phase,
+    first_posted_at,
+    last_posted_at,
+    new_videos,
+    window_start,
+    window_end,
+    is_simulated,
+    now() as computed_at
+from names
+{%- endmacro %}
+
+
+{#- A list of texts as an array. -#}
+{% macro text_array(texts) -%}
+    array[
+        {%- for text in texts %}'{{ text | replace("'", "''") }}'{{ ", " if not loop.last }}{% endfor -%}
+    ]::text[]
+{%- endmacro %}

@@ -89,8 +89,9 @@ class Competitor(BaseModel):
 class CreatorBaseline(BaseModel):
     """What is usual for a creator: medians over `n_posts` posts, `n_mature` of them mature.
 
-    `median_engagement` is (likes + 2 comments + 3 shares) / views. Without a usable crawl the
-    medians are null.
+    `median_engagement` is (likes + 2 comments + 3 shares) / views. Those `_at_maturity` are of the
+    counts at 168 hours of age, for the `n_at_maturity` posts of which these are known: they compare
+    creators whose posts were crawled at differing ages. Without a usable crawl medians are null.
     """
 
     handle: str
@@ -99,5 +100,8 @@ class CreatorBaseline(BaseModel):
     n_mature: Annotated[int, Field(description="Posts measured at 168 hours of age or more.")]
     median_engagement: float | None
     median_views: float | None
+    n_at_maturity: int
+    median_views_at_maturity: float | None
+    median_engagement_at_maturity: float | None
     last_crawled_at: datetime
     is_simulated: bool

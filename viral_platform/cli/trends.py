@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -16,6 +17,9 @@ from viral_platform.storage.database import Database
 trends = typer.Typer(help="Sounds and hashtags that rise.", no_args_is_help=True)
 
 _LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Print at most so many rows.")]
+_NicheOption = Annotated[
+    str | None, typer.Option("--niche", help="Count the videos with this scraped hashtag alone.")
+]
 
 _MEASURES = (
     "trend_phase",
@@ -33,9 +37,11 @@ def register(app: typer.Typer) -> None:
 
 
 @trends.command("sounds")
-def sounds_command(*, limit: _LimitOption = 20, json: JsonFlag = False) -> None:
+def sounds_command(
+    *, niche: _NicheOption = None, limit: _LimitOption = 20, json: JsonFlag = False
+) -> None:
     """Print the sounds that gain views fastest; those without a velocity come last."""
-    _print(ranked_sounds, limit, "sound_name", "velocity_score", as_json=json)
+    _print(partial(ranked_sounds, niche=niche), limit, "sound_name", "velocity_score", as_json=json)
 
 
 @trends.command("hashtags")

@@ -4,6 +4,7 @@ Set-up runs `dbt parse`; this module only reads the manifest. dbt runs with the 
 the interpreter, and with the installation's connection in its environment.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from viral_platform.defs.assets.costs import SHOWN_DAYS, cost_metadata
 from viral_platform.defs.common import DATA, MODELLING
 from viral_platform.defs.resources import DatabaseResource
 from viral_platform.services.costs import newest_days
+from viral_platform.services.trending_scrapes import hashtags_of
 from viral_platform.settings import PROJECT_ROOT, load_settings
 from viral_platform.storage.database import open_database
 
@@ -56,8 +58,13 @@ class DbtResource(dg.ConfigurableResource[DbtCliResource]):
 
 
 def _build(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator[Any]:
-    window = f"{{trend_window_hours: {load_settings().trend_window_hours}}}"
-    yield from dbt.get().cli(["build", "--vars", window], context=context).stream()
+    settings = load_settings()
+    variables = {
+        "trend_window_hours": settings.trend_window_hours,
+        "niches": hashtags_of(settings.scraper_hashtags),
+    }
+    arguments = ["build", "--vars", json.dumps(variables, ensure_ascii=False)]
+    yield from dbt.get().cli(arguments, context=context).stream()
 
 
 @dbt_assets(
@@ -68,7 +75,7 @@ def _build(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator[Any]
     name="trend_marts",
 )
 def trend_marts(context: dg.AssetExecutionContext, dbt: DbtResource) -> Iterator[Any]:
-    """Trending sounds and hashtags, and creators' baselines."""
+    """Trending sounds, of all and by niche, and hashtags, and creators' baselines."""
     yield from _build(context, dbt)
 
 

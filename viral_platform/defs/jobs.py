@@ -35,7 +35,8 @@ sync_whop = dg.define_asset_job(
 )
 calculate_trends = dg.define_asset_job(
     "calculate_trends",
-    selection=dg.AssetSelection.groups("trends"),
+    selection=dg.AssetSelection.groups("trends")
+    | dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("video_snapshots"), "snapshot_gaps")),
     description="Compute trending sounds, hashtags and creators' baselines from the newest crawls.",
     tags={EXCLUSIVE: "calculate_trends"},
 )

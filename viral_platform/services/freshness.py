@@ -1,14 +1,19 @@
-"""Whether trends are as new as the crawls that they are computed from."""
+"""Whether trends are as new as the crawls that they are computed from, and these are whole."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from viral_platform.engine.errors import NotFoundError
 from viral_platform.services import trends
+from viral_platform.services.trending_scrapes import EVERY
 from viral_platform.storage import crawls
+from viral_platform.storage.crawls import Coverage
 from viral_platform.storage.database import Database
+
+# Of the videos that were crawled again, so many should lack no crawl in between.
+WITHOUT_GAP_BAR = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ def why_trends_stay(state: TrendState, last_run_at: datetime | None) -> str | No
         f"No crawl is newer than the window of the trends, which ends at "
         f"{state.window_end:%Y-%m-%d %H:%M} UTC; nothing was stored since the last run."
     )
+
+
+def crawl_coverage(database: Database, window_hours: int) -> Coverage:
+    """Return how whole the crawls of the trends' window are, at the pace of scheduled scrapes."""
+    return crawls.coverage(database, window_hours, EVERY // timedelta(hours=1))
 
 
 def _window_end(database: Database) -> datetime | None:

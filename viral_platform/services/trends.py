@@ -28,15 +28,19 @@ class RankedTrends:
     window_end: datetime | None
 
 
-def ranked_sounds(database: Database, limit: int) -> RankedTrends:
+def ranked_sounds(database: Database, limit: int, niche: str | None = None) -> RankedTrends:
     """Return up to `limit` sounds, those without a velocity last.
+
+    A niche is a scraped hashtag, with or without '#', in any case; only its videos count then.
+    Of a niche that is not scraped there is no row.
 
     Raises
     ------
     NotFoundError
         The trends were never computed.
     """
-    return _with_window(marts.trending_sounds(database, limit))
+    tag = None if niche is None else niche.strip().lstrip("#").strip().lower()
+    return _with_window(marts.trending_sounds(database, limit, tag))
 
 
 def ranked_hashtags(database: Database, limit: int) -> RankedTrends:

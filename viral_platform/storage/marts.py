@@ -66,6 +66,15 @@ _SOUNDS = text(
     limit :limit
     """
 )
+_NICHE_SOUNDS = text(
+    """
+    select * from marts.trending_niche_sounds
+    where niche = :niche
+    order by
+        is_generic_name, views_per_hour desc nulls last, total_views desc nulls last, sound_key
+    limit :limit
+    """
+)
 _HASHTAGS = text(
     """
     select * from marts.trending_hashtags
@@ -91,6 +100,9 @@ _CREATOR = text(
         baseline.median_views,
         coalesce(baseline.n_posts, 0) as n_posts,
         coalesce(baseline.n_mature, 0) as n_mature,
+        coalesce(baseline.n_at_maturity, 0) as n_at_maturity,
+        baseline.median_views_at_maturity,
+        baseline.median_engagement_at_maturity,
         greatest(profile.crawled_at, baseline.last_crawled_at) as last_crawled_at,
         coalesce(profile.is_simulated, false)
         or coalesce(baseline.is_simulated, false) as is_simulated
@@ -170,16 +182,21 @@ def load_trend_table(database: Database) -> TrendTable:
     )
 
 
-def trending_sounds(database: Database, limit: int) -> list[dict[str, object]]:
+def trending_sounds(
+    database: Database, limit: int, niche: str | None = None
+) -> list[dict[str, object]]:
     """Return the rows of `trending_sounds`, fastest first; generic names come last.
+
+    With a niche, a scraped hashtag, those of `trending_niche_sounds`: of its videos alone.
 
     Raises
     ------
     NotFoundError
         The mart was never built.
     """
+    query = _SOUNDS if niche is None else _NICHE_SOUNDS.bindparams(niche=niche)
     with _reading(database) as connection:
-        return [dict(row) for row in connection.execute(_SOUNDS, {"limit": limit}).mappings()]
+        return [dict(row) for row in connection.execute(query, {"limit": limit}).mappings()]
 
 
 def trending_hashtags(database: Database, limit: int) -> list[dict[str, object]]:

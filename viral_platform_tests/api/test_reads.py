@@ -87,6 +87,23 @@ def test_sounds_come_by_their_speed_with_their_window(own_api: Any, database: Da
     assert len(client.get("/v1/trends/sounds?limit=2").json()["data"]) == 2
 
 
+def test_the_sounds_of_a_niche_come_alone(own_api: Any, database: Database) -> None:
+    client = own_api.client("read")
+    with database.connect() as connection:
+        connection.execute(_SOUNDS)
+        connection.execute(_SOUND, ["1", "Everywhere", 5.0])
+        connection.execute(
+            "create table marts.trending_niche_sounds as"
+            " select 'cooking' as niche, * from marts.trending_sounds"
+        )
+        connection.execute("update marts.trending_niche_sounds set sound_name = 'In kitchens'")
+    for niche in ("cooking", "%23Cooking"):
+        page = client.get(f"/v1/trends/sounds?niche={niche}").json()
+        assert [sound["sound_name"] for sound in page["data"]] == ["In kitchens"]
+    assert client.get("/v1/trends/sounds?niche=chess").json()["data"] == []
+    assert client.get("/v1/trends/sounds?niche=%00").status_code == 422
+
+
 _HASHTAGS = """
 create schema marts;
 create table marts.trending_hashtags (
@@ -107,10 +124,11 @@ _BASELINES = """
 create schema marts;
 create table marts.creator_baselines (
     handle text, n_posts bigint, n_mature bigint, median_engagement float, median_views float,
+    n_at_maturity bigint, median_views_at_maturity float, median_engagement_at_maturity float,
     followers bigint, last_crawled_at timestamptz, is_simulated boolean, computed_at timestamptz
 );
 insert into marts.creator_baselines values
-    ('some.cook', 5, 3, 0.12, 4000.5, 900, '2026-03-10 12:00+00', false, now());
+    ('some.cook', 5, 3, 0.12, 4000.5, 2, 3500, 0.125, 900, '2026-03-10 12:00+00', false, now());
 """
 _PROFILE = """
 insert into app.creator_profiles (platform, handle, followers, is_simulated, crawled_at)
@@ -153,6 +171,9 @@ def test_a_creator_has_a_baseline_and_the_newest_followers(
         "n_mature": 3,
         "median_engagement": 0.12,
         "median_views": 4000.5,
+        "n_at_maturity": 2,
+        "median_views_at_maturity": 3500.0,
+        "median_engagement_at_maturity": 0.125,
         "last_crawled_at": "2026-03-11T12:00:00Z",
         "is_simulated": False,
     }

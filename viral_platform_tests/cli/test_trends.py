@@ -98,7 +98,7 @@ def test_crawled_sounds_and_hashtags_are_printed_as_rows_of_the_marts(
 
 def test_a_name_in_square_brackets_is_printed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        trends, "ranked_sounds", lambda *_: ranked(sound_name="[bold]Loud[/bold] [/x]")
+        trends, "ranked_sounds", lambda *_, **__: ranked(sound_name="[bold]Loud[/bold] [/x]")
     )
     assert "[bold]Loud[/bold] [/x]" in invoke("sounds")
 
@@ -107,7 +107,7 @@ def test_an_unknown_velocity_is_printed_as_a_dash_and_not_as_zero(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        trends, "ranked_sounds", lambda *_: ranked(sound_name="Still", views_per_hour=None)
+        trends, "ranked_sounds", lambda *_, **__: ranked(sound_name="Still", views_per_hour=None)
     )
     line = next(line for line in invoke("sounds").splitlines() if "Still" in line)
     assert "-" in line

@@ -169,6 +169,8 @@ def scenario() -> Scenario:
         scenario.video((0, 10), sound_name=name)
     scenario.video((24, 1_000), (0, 1_240), hashtags=["fyp", "đàlạt", "fyp", ""], is_simulated=True)
     scenario.video((0, 500), hashtags=["đàlạt"])
+    for hashtags, views in ((["cooking", "fyp"], 1_240), (["cooking", "tech"], 1_480), ([], 9_000)):
+        scenario.video((24, 1_000), (0, views), sound_id="of niches", hashtags=hashtags)
     for _ in range(60):
         scenario.video((0, 10), hashtags=["everywhere"])
     # Crawled at 24, 170 and 400 hours of age, then at 30 hours only.
@@ -177,6 +179,12 @@ def scenario() -> Scenario:
     scenario.video((3, 400), posted=33, **{**steady, "author_followers": 800})
     scenario.video((2, 9_000), **{**steady, "likes": None})
     scenario.video((1, 0), **{**steady, "author_followers": None})
+    # Views by the logarithm of age, crawled at differing ages.
+    for author, ages in (("early", (24, 200)), ("late", (100, 700)), ("once", (180,))):
+        crawls = [(800 - age, round(1_000_000 * math.log(age))) for age in ages]
+        scenario.video(*crawls, author=author, posted=800, likes=90_000)
+    scenario.video((100, 5_000), author="too late", posted=800)
+    scenario.video((100, 5_000), author="too young", posted=150)
     scenario.video((500, 10), author="unmeasured", likes=None, is_simulated=True)
     return scenario
 
@@ -419,6 +427,20 @@ def test_a_name_that_only_resembles_a_generic_one_is_a_sound(
     assert sounds[f"name:{name.lower()}"]["is_generic_name"] is False
 
 
+def test_a_sound_counts_in_each_niche_by_the_videos_with_its_hashtag(
+    marts: Marts, installation: Database
+) -> None:
+    with installation.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute("select * from marts.trending_niche_sounds")
+        found = {(row["niche"], row["sound_key"]): row for row in cursor}
+    assert set(found) == {("cooking", "of niches"), ("tech", "of niches")}
+    cooking, tech = (found[niche, "of niches"] for niche in ("cooking", "tech"))
+    assert (cooking["video_count"], cooking["views_per_hour"]) == (2, 10 + 20)
+    assert (tech["video_count"], tech["views_per_hour"]) == (1, 20)
+    assert marts["trending_sounds"]["of niches"]["video_count"] == 3
+    assert cooking["window_end"] == ago(0)
+
+
 def test_a_sound_with_one_simulated_video_is_labelled_simulated(sounds: dict[str, Row]) -> None:
     assert sounds["partly simulated"]["is_simulated"] is True
     assert sounds["peak"]["is_simulated"] is False
@@ -440,7 +462,7 @@ def test_a_hashtag_counts_once_a_video_and_its_share_is_of_all_videos(
     hashtags: dict[str, Row], scenario: Scenario
 ) -> None:
     in_window = {row["number"] for row in scenario.snapshots if row["crawled_at"] >= ago(48)}
-    assert (hashtags["fyp"]["video_count"], hashtags["đàlạt"]["video_count"]) == (1, 2)
+    assert (hashtags["fyp"]["video_count"], hashtags["đàlạt"]["video_count"]) == (2, 2)
     assert hashtags["đàlạt"]["share"] == pytest.approx(2 / len(in_window))
     assert hashtags["đàlạt"]["total_views"] == 1_740
     assert "" not in hashtags
@@ -470,6 +492,27 @@ def test_a_baseline_takes_the_first_mature_crawl_else_the_newest(
     assert row["median_views"] == (1_000 + 400) / 2
     weighted = 10 + 2 * 5 + 3 * 10
     assert row["median_engagement"] == pytest.approx((weighted / 1_000 + weighted / 400) / 2)
+
+
+def test_creators_with_the_same_growth_have_one_baseline_whenever_they_were_crawled(
+    creators: dict[str, Row],
+) -> None:
+    early, late, once = (creators[name] for name in ("early", "late", "once"))
+    assert early["median_views"] != pytest.approx(late["median_views"], rel=0.1)
+    assert early["median_views_at_maturity"] == pytest.approx(1_000_000 * math.log(168))
+    assert late["median_views_at_maturity"] == pytest.approx(early["median_views_at_maturity"])
+    assert late["median_engagement_at_maturity"] == pytest.approx(
+        early["median_engagement_at_maturity"]
+    )
+    assert once["median_views_at_maturity"] == pytest.approx(
+        early["median_views_at_maturity"], rel=0.02
+    )
+
+
+@pytest.mark.parametrize("handle", ["too late", "too young", "unmeasured"])
+def test_what_a_post_had_at_maturity_is_not_guessed(creators: dict[str, Row], handle: str) -> None:
+    row = creators[handle]
+    assert (row["n_at_maturity"], row["median_views_at_maturity"]) == (0, None)
 
 
 def test_a_baseline_carries_the_newest_known_followers(creators: dict[str, Row]) -> None:

@@ -53,7 +53,9 @@ select id, 1, 0, 0, 0, 200, 0, 50, 3, 'tier-1', false, now() from added
 _BASELINES = """
 create schema marts;
 create table marts.creator_baselines (
-    handle text, followers bigint, median_engagement float, median_views float, n_posts int
+    handle text, followers bigint, median_engagement float, median_views float, n_posts int,
+    n_mature int, n_at_maturity int, median_views_at_maturity float,
+    median_engagement_at_maturity float, last_crawled_at timestamptz, is_simulated boolean
 );
 insert into marts.creator_baselines values
     ('a', 9, 0.1, 400, 3), ('b', 9, 0.12, 500, 3), ('c', 9, 226, 900000, 3);

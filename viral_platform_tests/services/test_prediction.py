@@ -51,7 +51,9 @@ create table marts.trending_hashtags (
     window_start timestamptz, window_end timestamptz
 );
 create table marts.creator_baselines (
-    handle text, followers bigint, median_engagement float, median_views float, n_posts int
+    handle text, followers bigint, median_engagement float, median_views float, n_posts int,
+    n_mature int, n_at_maturity int, median_views_at_maturity float,
+    median_engagement_at_maturity float, last_crawled_at timestamptz, is_simulated boolean
 );
 insert into marts.trending_sounds values
     ('1', 'Paper Boat', false, 80, 1000, 90000, 'rising', now(), now());

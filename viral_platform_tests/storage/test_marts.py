@@ -101,7 +101,10 @@ def filled(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     add_video(database, 1, (0, 90_000_000), sound_id="generic", sound_name="original sound - x")
     add_video(database, 2, (0, 80_000_000), sound_id="nameless")
     add_video(database, 3, (100, 2_500), sound_id="slow twin", sound_name="Paper Boat")
-    add_video(database, 4, (100, 240_100), sound_id="fast twin", sound_name="paper boat")
+    fast = (100, 240_100)
+    add_video(
+        database, 4, fast, sound_id="fast twin", sound_name="paper boat", hashtags=("cooking",)
+    )
     add_video(database, 5, (1_000, 1_240), sound_name="Lantern")
     add_video(database, 6, (None, 10**12), sound_id="still", sound_name="Crawled Once")
     add_video(database, 7, (100, 200), hashtags=("calm", "fyp"), author="known")
@@ -145,6 +148,7 @@ def test_the_engine_gets_hashtags_whose_views_are_known(table: TrendTable) -> No
         "calm": TrendingHashtag("calm", video_count=1, total_views=200, share=0.1),
         "fyp": TrendingHashtag("fyp", video_count=1, total_views=200, share=0.1),
         "busy": TrendingHashtag("busy", video_count=1, total_views=400, share=0.1),
+        "cooking": TrendingHashtag("cooking", video_count=1, total_views=240_100, share=0.1),
     }
 
 
@@ -160,7 +164,7 @@ def test_the_engine_gets_a_bounded_number_of_sounds_and_hashtags(
     monkeypatch.setattr(marts, "MAX_HASHTAGS", 2)
     table = marts.load_trend_table(filled)
     assert [sound.sound_name for sound in table.sounds] == ["paper boat"]
-    assert set(table.hashtags) == {"busy", "calm"}
+    assert set(table.hashtags) == {"cooking", "busy"}
 
 
 def test_sounds_are_listed_fastest_first_and_generic_names_last(
@@ -171,9 +175,15 @@ def test_sounds_are_listed_fastest_first_and_generic_names_last(
     assert len(marts.trending_sounds(filled, 2)) == 2
 
 
+def test_the_sounds_of_a_niche_are_listed_alone(filled: Database) -> None:
+    found = marts.trending_sounds(filled, 10, "cooking")
+    assert [(row["sound_key"], row["video_count"]) for row in found] == [("fast twin", 1)]
+    assert marts.trending_sounds(filled, 10, "never scraped") == []
+
+
 def test_hashtags_are_listed_fastest_first_and_saturated_ones_last(filled: Database) -> None:
     listed = [row["hashtag"] for row in marts.trending_hashtags(filled, 10)]
-    assert listed == ["busy", "calm", "unmeasured", "fyp"]
+    assert listed == ["cooking", "busy", "calm", "unmeasured", "fyp"]
     assert len(marts.trending_hashtags(filled, 1)) == 1
 
 
@@ -207,10 +217,11 @@ def test_a_creator_is_looked_up_within_a_millisecond(filled: Database) -> None:
     [
         marts.load_trend_table,
         lambda database: marts.trending_sounds(database, 10),
+        lambda database: marts.trending_sounds(database, 10, "cooking"),
         lambda database: marts.trending_hashtags(database, 10),
         lambda database: marts.creator_facts(database, "known"),
     ],
-    ids=["trend table", "sounds", "hashtags", "creator"],
+    ids=["trend table", "sounds", "sounds of a niche", "hashtags", "creator"],
 )
 def test_marts_that_were_never_built_are_an_error_and_not_an_empty_answer(
     database: Database, read: Callable[[Database], object]

@@ -53,7 +53,7 @@ select
     snapshots,
     share,
     share > {{ var('saturated_from_share') }}
-    or hashtag in ('{{ var("saturated_hashtags") | join("', '") }}') as is_saturated,
+    or hashtag = any({{ text_array(var('saturated_hashtags')) }}) as is_saturated,
     total_views,
     views_gained,
     hours_observed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import JSONResponse, Response
 
 from viral_platform.api.backend import Shared
@@ -31,6 +31,15 @@ _PROBLEMS = (
     "database_unavailable",
 )
 Reader = Annotated[Caller, Depends(requires("read"))]
+Niche = Annotated[
+    str | None,
+    Query(
+        max_length=100,
+        pattern=r"^[^\x00-\x1f]+$",
+        description="A scraped hashtag: only videos that carry it count.",
+        examples=["cooking"],
+    ),
+]
 Handle = Annotated[
     str,
     Path(
@@ -47,10 +56,11 @@ def read_sounds(
     backend: Shared,
     caller: Reader,  # noqa: ARG001  it lets in or raises
     limit: Limit = DEFAULT_LIMIT,
+    niche: Niche = None,
 ) -> Response:
     """List the sounds that gain views fastest; those without a velocity come last."""
     try:
-        ranked = ranked_sounds(backend.database, limit)
+        ranked = ranked_sounds(backend.database, limit, niche)
     except NotFoundError:
         raise _never_computed() from None
     page = SoundTrends(
