@@ -5,7 +5,7 @@ database and with the same memory: `sum(views), sum(likes)` of the window's snap
 window's table is `int_videos_in_window`, the one model that reads snapshots; its time is that of
 the statement that dbt sends, `create table ... as`, after the model's own `set local`. Then the
 same window behind nine others, in a history ten times as long. Bars: 4 x the baseline, and 1.5 x
-the shorter history. What the two marts take that read the window's table is shown beside it.
+the shorter history, which holds the two marts too that read the window's table.
 Rounds alternate; the ratio is that of the medians. `--large` adds a window of 10,000,000.
 Prints one JSON document.
 """
@@ -199,7 +199,7 @@ def main() -> None:
             wide = measure(filled(url, LARGE, 1), target, 3)
             result["large_window"] = wide
             ratios.append(wide["ratio"])
-        met = max(ratios) <= RATIO_BAR and longer[WINDOW] <= HISTORY_BAR
+        met = max(ratios) <= RATIO_BAR and max(longer.values()) <= HISTORY_BAR
         result["bars"] = {"ratio": RATIO_BAR, "history": HISTORY_BAR, "met": met}
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
     finally:

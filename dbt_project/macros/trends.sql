@@ -58,6 +58,15 @@
 {%- endmacro %}
 
 
+{#-
+    A video of the window has its newest crawl in it or later. The join says so too, and this keeps
+    the rest of a long history out of it.
+-#}
+{% macro start_of_window() -%}
+    (select min(window_start) from {{ ref('int_videos_in_window') }})
+{%- endmacro %}
+
+
 {#- The rest of a query that begins with `with videos as (...)`: sounds by some columns. -#}
 {% macro sound_trends(columns) -%}
 measures as (

@@ -37,6 +37,7 @@ with keyed as (
             and facts.sound_id is null
             and facts.sound_name = identities.sound_name
             and coalesce(facts.sound_author, '') = identities.sound_author
+    where facts.crawled_at >= {{ start_of_window() }}
 )
 
 select *

@@ -24,7 +24,8 @@ videos as (
         on moves.video_id = facts.video_id
     cross join unnest(facts.hashtags) with ordinality as tag (hashtag, place)
     where
-        tag.hashtag <> ''
+        facts.crawled_at >= {{ start_of_window() }}
+        and tag.hashtag <> ''
         and array_position(facts.hashtags, tag.hashtag) = tag.place
 ),
 
