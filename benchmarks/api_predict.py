@@ -7,19 +7,15 @@ beside it. Rounds alternate. Prints one JSON document.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import shutil
 import statistics
-import sys
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends
-from http_load import Maker, paced, percentiles, request, saturated, serve, served
+from http_load import Maker, main, paced, percentiles, request, saturated, served
 from installation import make_installation
 from sqlalchemy import text
 from starlette.responses import Response
@@ -27,11 +23,8 @@ from starlette.responses import Response
 from viral_platform.api.app import Api
 from viral_platform.api.backend import Backend, Shared
 from viral_platform.api.security import Caller, requires
-from viral_platform.observability.logging import configure_logging
 from viral_platform.sandbox.feed import Feed
 from viral_platform.services.keys import create_key
-from viral_platform.settings import Settings
-from viral_platform.storage import embedded
 
 ROUNDS, SECONDS = 3, 5.0
 RATE, PACED_SECONDS = 50, 20.0
@@ -103,22 +96,5 @@ def measure(home: Path) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Measure on an installation of its own and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        serve(arguments.serve, add_insert)
-        return
-    configure_logging(Settings(log_level="ERROR", viral_environment="production"))
-    home = Path(tempfile.mkdtemp(prefix="viral-bench-"))
-    try:
-        sys.stdout.write(json.dumps(measure(home), indent=2) + "\n")
-    finally:
-        embedded.stop_server(home)
-        shutil.rmtree(home, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, add_insert, measure)

@@ -6,11 +6,14 @@ own log tells how long each request took on its side.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +27,8 @@ import uvicorn
 from viral_platform.api.app import Api, create_app
 from viral_platform.cli import ports
 from viral_platform.observability.logging import configure_logging
-from viral_platform.settings import load_settings
+from viral_platform.settings import Settings, load_settings
+from viral_platform.storage import embedded
 from viral_platform.storage.database import open_database
 
 CONNECTIONS = 16
@@ -88,6 +92,27 @@ def serve(port: int, add_routes: Callable[[Api], None]) -> None:
     app = create_app(settings, open_database(settings))
     add_routes(app)
     uvicorn.run(app, host=ports.HOST, port=port, ws="none", log_config=None, access_log=False)
+
+
+def main(
+    description: str | None,
+    add_routes: Callable[[Api], None],
+    measure: Callable[[Path], dict[str, object]],
+) -> None:
+    """Measure on an installation of its own and print the figures; `--serve` is the server."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve, add_routes)
+        return
+    configure_logging(Settings(log_level="ERROR", viral_environment="production"))
+    home = Path(tempfile.mkdtemp(prefix="viral-bench-"))
+    try:
+        sys.stdout.write(json.dumps(measure(home), indent=2) + "\n")
+    finally:
+        embedded.stop_server(home)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def request(path: str, headers: dict[str, str], body: bytes) -> bytes:

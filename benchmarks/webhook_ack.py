@@ -7,22 +7,16 @@ the empty route's throughput. Rounds alternate. Prints one JSON document.
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
 import statistics
-import sys
-import tempfile
 import uuid
 from pathlib import Path
 
-from http_load import Maker, paced, percentiles, request, saturated, serve, served
+from http_load import Maker, main, paced, percentiles, request, saturated, served
 from starlette.responses import Response
 
 from viral_platform.api.app import Api
-from viral_platform.observability.logging import configure_logging
 from viral_platform.settings import Settings
-from viral_platform.storage import embedded
 from viral_platform.storage.database import open_database
 from viral_platform.storage.schema import migrate
 
@@ -97,22 +91,5 @@ def measure(home: Path) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Measure on an installation of its own and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        serve(arguments.serve, add_empty)
-        return
-    configure_logging(Settings(log_level="ERROR", viral_environment="production"))
-    home = Path(tempfile.mkdtemp(prefix="viral-bench-"))
-    try:
-        sys.stdout.write(json.dumps(measure(home), indent=2) + "\n")
-    finally:
-        embedded.stop_server(home)
-        shutil.rmtree(home, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, add_empty, measure)

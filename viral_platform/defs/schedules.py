@@ -7,6 +7,7 @@ settings are not complete, or whose job would change nothing, skips its tick and
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TypedDict
 
 import dagster as dg
 
@@ -20,24 +21,33 @@ from viral_platform.services.scraping import missing_settings
 from viral_platform.settings import load_settings
 from viral_platform.storage import crawls
 
-RUNNING = dg.DefaultScheduleStatus.RUNNING
+
+class _Settled(TypedDict):
+    name: str
+    job_name: str
+    cron_schedule: str
+    execution_timezone: str
+    default_status: dg.DefaultScheduleStatus
+    description: str
+    tags: dict[str, str]
 
 
-def _tags(job_name: str) -> dict[str, str]:
-    return {EXCLUSIVE: job_name}
+def _settled(job_name: str, cron: str, description: str) -> _Settled:
+    """Return what all schedules have in common: the job's name, UTC, on by default."""
+    return {
+        "name": job_name,
+        "job_name": job_name,
+        "cron_schedule": cron,
+        "execution_timezone": "UTC",
+        "default_status": dg.DefaultScheduleStatus.RUNNING,
+        "description": description,
+        "tags": {EXCLUSIVE: job_name},
+    }
 
 
 def _schedule(job_name: str, cron: str, description: str) -> dg.ScheduleDefinition:
     """Return a schedule that starts its job at every tick, by the job's name."""
-    return dg.ScheduleDefinition(
-        name=job_name,
-        job_name=job_name,
-        cron_schedule=cron,
-        execution_timezone="UTC",
-        default_status=RUNNING,
-        description=description,
-        tags=_tags(job_name),
-    )
+    return dg.ScheduleDefinition(**_settled(job_name, cron, description))
 
 
 retrain_ml = _schedule(
@@ -75,14 +85,12 @@ def _last_trends_at(instance: dg.DagsterInstance) -> datetime | None:
 
 
 @dg.schedule(
-    name="calculate_trends",
-    job_name="calculate_trends",
-    cron_schedule="0 * * * *",
-    execution_timezone="UTC",
-    default_status=RUNNING,
-    description="Hourly: trends and creators' baselines from the newest crawls. Skips when no "
-    "crawl came since the last run.",
-    tags=_tags("calculate_trends"),
+    **_settled(
+        "calculate_trends",
+        "0 * * * *",
+        "Hourly: trends and creators' baselines from the newest crawls. Skips when no "
+        "crawl came since the last run.",
+    )
 )
 def calculate_trends(
     context: dg.ScheduleEvaluationContext, database: DatabaseResource
@@ -102,14 +110,12 @@ def _scrape(context: dg.ScheduleEvaluationContext, op: str) -> dg.RunRequest | d
 
 
 @dg.schedule(
-    name="scrape_trending",
-    job_name="scrape_trending",
-    cron_schedule="0 */6 * * *",
-    execution_timezone="UTC",
-    default_status=RUNNING,
-    description="Every six hours: one scrape of the watched hashtags at Apify. Skips while "
-    "APIFY_TOKEN, APIFY_WEBHOOK_URL or APIFY_WEBHOOK_SECRET is not set.",
-    tags=_tags("scrape_trending"),
+    **_settled(
+        "scrape_trending",
+        "0 */6 * * *",
+        "Every six hours: one scrape of the watched hashtags at Apify. Skips while "
+        "APIFY_TOKEN, APIFY_WEBHOOK_URL or APIFY_WEBHOOK_SECRET is not set.",
+    )
 )
 def scrape_trending(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Start the scrape of the tick's time, which is the key under which it is started once."""
@@ -117,14 +123,12 @@ def scrape_trending(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg
 
 
 @dg.schedule(
-    name="refresh_competitors",
-    job_name="refresh_competitors",
-    cron_schedule="0 6 * * *",
-    execution_timezone="UTC",
-    default_status=RUNNING,
-    description="Daily: one scrape of the watched competitors' profiles at Apify. Skips while "
-    "nobody is watched, or a setting of scrape_trending is not set.",
-    tags=_tags("refresh_competitors"),
+    **_settled(
+        "refresh_competitors",
+        "0 6 * * *",
+        "Daily: one scrape of the watched competitors' profiles at Apify. Skips while "
+        "nobody is watched, or a setting of scrape_trending is not set.",
+    )
 )
 def refresh_competitors(
     context: dg.ScheduleEvaluationContext, database: DatabaseResource
@@ -136,14 +140,12 @@ def refresh_competitors(
 
 
 @dg.schedule(
-    name="collect_outcomes",
-    job_name="collect_outcomes",
-    cron_schedule="30 * * * *",
-    execution_timezone="UTC",
-    default_status=RUNNING,
-    description="Hourly: one scrape of the posts of predictions that are old enough for their "
-    "outcome. Skips while none is due, or a setting of scrape_trending is not set.",
-    tags=_tags("collect_outcomes"),
+    **_settled(
+        "collect_outcomes",
+        "30 * * * *",
+        "Hourly: one scrape of the posts of predictions that are old enough for their "
+        "outcome. Skips while none is due, or a setting of scrape_trending is not set.",
+    )
 )
 def collect_outcomes(
     context: dg.ScheduleEvaluationContext, database: DatabaseResource
@@ -155,14 +157,12 @@ def collect_outcomes(
 
 
 @dg.schedule(
-    name="check_crawls",
-    job_name="check_crawls",
-    cron_schedule="0 3,9,15,21 * * *",
-    execution_timezone="UTC",
-    default_status=RUNNING,
-    description="Three hours after each scrape: freshness, volume, quarantine and field names of "
-    "crawls. Skips before the first crawl, and while a setting of scrape_trending is not set.",
-    tags=_tags("check_crawls"),
+    **_settled(
+        "check_crawls",
+        "0 3,9,15,21 * * *",
+        "Three hours after each scrape: freshness, volume, quarantine and field names of "
+        "crawls. Skips before the first crawl, and while a setting of scrape_trending is not set.",
+    )
 )
 def check_crawls(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     """Start when crawls are expected and there was one."""
@@ -175,14 +175,12 @@ def check_crawls(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
 
 
 @dg.schedule(
-    name="validate_rules",
-    job_name="validate_rules",
-    cron_schedule="0 2 * * *",
-    execution_timezone="UTC",
-    default_status=RUNNING,
-    description="Daily: the rules are held to outcomes, and their weights move within bounds. "
-    "Skips when no outcome came since the last run.",
-    tags=_tags("validate_rules"),
+    **_settled(
+        "validate_rules",
+        "0 2 * * *",
+        "Daily: the rules are held to outcomes, and their weights move within bounds. "
+        "Skips when no outcome came since the last run.",
+    )
 )
 def validate_rules(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
     """Start when there is an outcome that was not counted yet."""
@@ -191,14 +189,12 @@ def validate_rules(database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
 
 
 @dg.schedule(
-    name="sync_whop",
-    job_name="sync_whop",
-    cron_schedule="0 */12 * * *",
-    execution_timezone="UTC",
-    default_status=RUNNING,
-    description="Every twelve hours: how all memberships stand at Whop. Skips while WHOP_API_KEY, "
-    "WHOP_COMPANY_ID, WHOP_PRODUCT_ID_STARTER or WHOP_PRODUCT_ID_PRO is not set.",
-    tags=_tags("sync_whop"),
+    **_settled(
+        "sync_whop",
+        "0 */12 * * *",
+        "Every twelve hours: how all memberships stand at Whop. Skips while WHOP_API_KEY, "
+        "WHOP_COMPANY_ID, WHOP_PRODUCT_ID_STARTER or WHOP_PRODUCT_ID_PRO is not set.",
+    )
 )
 def sync_whop() -> dg.RunRequest | dg.SkipReason:
     """Start when Whop can be read."""
