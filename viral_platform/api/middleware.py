@@ -1,5 +1,7 @@
 """Around every request: its id, its context in log and reports, its line in the log.
 
+A route adds to that line by `request.state.told`.
+
 What no handler knows becomes a 500 here: logged and reported once, told to nobody else.
 """
 
@@ -87,6 +89,7 @@ class RequestContext:
                 status=status,
                 duration_ms=round((time.perf_counter() - started) * 1000, 3),
                 key=scope["state"].get("key_prefix"),
+                **scope["state"].get("told", {}),
             )
 
 

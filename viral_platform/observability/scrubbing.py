@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 MASK = "[scrubbed]"
+
+# What any of the patterns below needs: most texts of a log line have none of it.
+_NEEDED = re.compile(r"(?i)://|bearer|token|secret|passw|api_?key|dsn")
 
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):([^@/\s]+)@")
 _BEARER = re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]+")
@@ -24,6 +28,8 @@ def scrub_text(text: str) -> str:
     >>> scrub_text("GET /v2/acts?token=abc123&limit=5")
     'GET /v2/acts?token=[scrubbed]&limit=5'
     """
+    if not _NEEDED.search(text):
+        return text
     text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
     text = _BEARER.sub(rf"\1 {MASK}", text)
     return _ASSIGNED.sub(rf"\1\2{MASK}", text)
@@ -52,4 +58,9 @@ def scrub_value(value: object, *, private: frozenset[str] = frozenset()) -> obje
 def _is_hidden(key: str, value: object, private: frozenset[str]) -> bool:
     if value is None or isinstance(value, bool | int | float):
         return False
-    return key.lower() in private or _SECRET_NAME.search(key) is not None
+    return key.lower() in private or _names_secret(key)
+
+
+@lru_cache(maxsize=1_024)
+def _names_secret(key: str) -> bool:
+    return _SECRET_NAME.search(key) is not None

@@ -15,12 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from viral_platform.engine.errors import RefusedRequestError
-from viral_platform.observability.logging import get_logger
 from viral_platform.storage import inbox
 from viral_platform.storage.database import Database
 from viral_platform.storage.inbox import Delivery
-
-log = get_logger(__name__)
 
 APIFY = "apify"
 DISPATCH_HEADER = "x-apify-webhook-dispatch-id"
@@ -126,7 +123,7 @@ def receive(
         It is not stored: the sender must be told to come again.
     """
     is_done = source == APIFY and event_type not in INGESTED_EVENTS
-    is_new = inbox.insert(
+    return inbox.insert(
         database,
         source=source,
         delivery_id=delivery_id,
@@ -134,14 +131,6 @@ def receive(
         body=body,
         processed_at=datetime.now(UTC) if is_done else None,
     )
-    log.info(
-        "webhook_received",
-        source=source,
-        delivery_id=delivery_id,
-        event_type=event_type,
-        is_new=is_new,
-    )
-    return is_new
 
 
 def due(database: Database, limit: int, now: datetime) -> list[Delivery]:

@@ -169,7 +169,7 @@ def receive_message(
             "Send an event of Whop, with the membership in data.",
         ) from None
     told = message.membership
-    is_new = memberships.receive(
+    return memberships.receive(
         database,
         told,
         source=PROVIDER,
@@ -178,8 +178,6 @@ def receive_message(
         body={} if told is None else _plain(told),
         now=now,
     )
-    log.info("webhook_received", source=PROVIDER, event_type=message.event, is_new=is_new)
-    return is_new
 
 
 def _plain(membership: Membership) -> dict[str, object]:

@@ -83,10 +83,13 @@ def save_answer(
         "position": position,
         "key_id": key_id,
     }
+    if post is None:
+        with database.statements.connect() as connection:
+            connection.exec_driver_sql(_INSERT, values)
+        return
     with database.engine.begin() as connection:
         connection.exec_driver_sql(_INSERT, values)
-        if post is not None:
-            posts.name_post(connection, answer.id, post)
+        posts.name_post(connection, answer.id, post)
 
 
 def get_analysis(database: Database, analysis_id: UUID) -> AnalysisRecord:

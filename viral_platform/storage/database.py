@@ -22,6 +22,8 @@ from viral_platform.storage import embedded
 APP_DATABASE = "viral"
 DAGSTER_DATABASE = "viral_dagster"
 CONNECT_TIMEOUT_SECONDS = 5
+# At most so many of one process at once; others wait for their turn.
+POOL_SIZE = 15
 
 # No example with a password in it: the command line masks what looks like one.
 _URL_FORM = (
@@ -48,12 +50,21 @@ class Database:
         engine = create_engine(
             self._url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
+            # Without overflow: its connections are opened for one use each, which costs several
+            # times what is done with them.
+            pool_size=POOL_SIZE,
+            max_overflow=0,
             # Errors otherwise print captions and handles into logs, Dagster's events and Sentry.
             hide_parameters=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
         )
         event.listen(engine, "handle_error", self._name_lost_connection)
         return engine
+
+    @cached_property
+    def statements(self) -> Engine:
+        """The same pool for work of one statement, which is a transaction by itself."""
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def _name_lost_connection(self, context: ExceptionContext) -> None:
         """Raise our own error for a connection that was refused or lost."""
@@ -65,6 +76,7 @@ class Database:
 
     def close(self) -> None:
         """Close the pool; the next use opens it again."""
+        self.__dict__.pop("statements", None)
         pool = self.__dict__.pop("engine", None)
         if pool is not None:
             pool.dispose()

@@ -33,14 +33,13 @@ _COLUMNS = """
     id, source, delivery_id, event_type, body, received_at, attempt, lease_until, processed_at,
     dataset_id, run_status, problem, report
 """
-_INSERT = text(
-    """
-    insert into app.webhook_inbox (source, delivery_id, event_type, body, processed_at)
-    values (:source, :delivery_id, :event_type, cast(:body as json), :processed_at)
-    on conflict (source, delivery_id) do nothing
-    returning id
-    """
-)
+# For the driver itself: who sends a webhook waits for this.
+_INSERT = """
+insert into app.webhook_inbox (source, delivery_id, event_type, body, processed_at)
+values (%(source)s, %(delivery_id)s, %(event_type)s, %(body)s::json, %(processed_at)s)
+on conflict (source, delivery_id) do nothing
+returning id
+"""
 _DUE = text(
     f"""
     select {_COLUMNS} from app.webhook_inbox
@@ -160,7 +159,7 @@ def insert(
     DatabaseUnavailableError
         It is not stored.
     """
-    with writing(database) as connection:
+    with _no_receipt_without(database), database.statements.connect() as connection:
         return record(
             connection,
             source=source,
@@ -188,7 +187,7 @@ def record(
         "body": json.dumps(body),
         "processed_at": processed_at,
     }
-    return connection.execute(_INSERT, values).scalar_one_or_none() is not None
+    return connection.exec_driver_sql(_INSERT, values).scalar_one_or_none() is not None
 
 
 def due(database: Database, limit: int, now: datetime, *, source: str) -> list[Delivery]:
@@ -320,9 +319,14 @@ def book_run(
 @contextmanager
 def writing(database: Database) -> Iterator[Connection]:
     """Yield a transaction; whatever keeps it from being stored means no receipt."""
+    with _no_receipt_without(database), database.engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _no_receipt_without(database: Database) -> Iterator[None]:
     try:
-        with database.engine.begin() as connection:
-            yield connection
+        yield
     except SQLAlchemyError as error:
         raise DatabaseUnavailableError(
             f"The delivery cannot be stored at {database.safe_url}: {type(error).__name__}. "

@@ -274,7 +274,7 @@ def platform_baseline(database: Database) -> PlatformBaseline:
 @contextmanager
 def _reading(database: Database) -> Iterator[Connection]:
     try:
-        with database.engine.connect() as connection:
+        with database.statements.connect() as connection:
             yield connection
     except ProgrammingError as error:
         if not isinstance(error.orig, psycopg.errors.UndefinedTable):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from viral_platform.api.backend import Shared
-from viral_platform.api.bodies import decoded, json_bytes, json_document
+from viral_platform.api.bodies import decoded, json_bytes
 from viral_platform.api.problems import Problem, documented
 from viral_platform.observability.logging import get_logger
 from viral_platform.providers.whop_wire import is_signed
@@ -65,13 +64,14 @@ async def receive_apify(request: Request, backend: Shared) -> Response:
     if shown is not None:
         # Header values are Latin-1 by the standard; a secret may be any text.
         _require(shown.encode("latin-1"), expected)
-    document = await json_document(request)
+    body = await json_bytes(request)
+    document = decoded(body)
     headers = {}
     if shown is None:
         _require(_secret_of(document), expected)
         log.warning("webhook_secret_in_body", source=inbox.APIFY)
         headers = {"Deprecation": "true", "Warning": f'299 - "Send {SECRET_HEADER} instead"'}
-    delivery = inbox.parse_apify_delivery(request.headers, json.dumps(document).encode())
+    delivery = inbox.parse_apify_delivery(request.headers, body)
     is_new = await asyncio.to_thread(
         inbox.receive,
         backend.database,
@@ -80,6 +80,11 @@ async def receive_apify(request: Request, backend: Shared) -> Response:
         event_type=delivery.event_type,
         body=delivery.body,
     )
+    request.state.told = {
+        "delivery_id": delivery.delivery_id,
+        "event_type": delivery.event_type,
+        "is_new": is_new,
+    }
     return JSONResponse({"accepted": True, "new": is_new}, status_code=202, headers=headers)
 
 
@@ -134,6 +139,7 @@ async def receive_whop(request: Request, backend: Shared) -> Response:
     is_new = await asyncio.to_thread(
         subscriptions.receive_message, backend.database, request.headers, decoded(body), now=now
     )
+    request.state.told = {"is_new": is_new}
     return JSONResponse({"accepted": True, "new": is_new}, status_code=202)
 
 
