@@ -29,9 +29,8 @@ class LoggingObserver:
     """
 
     def on_stage(self, record: StageRecord) -> None:
-        """Log the record, at debug where the stage had nothing to do, and leave a breadcrumb."""
-        told = log.debug if record.status == "absent" else log.info
-        told(
+        """Log the record and leave it as a breadcrumb."""
+        log.info(
             "stage",
             stage=record.stage,
             status=record.status,

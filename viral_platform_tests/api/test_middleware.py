@@ -65,7 +65,7 @@ def test_a_request_id_is_taken_over_and_bound_to_every_line_of_the_log(
         headers={"X-Request-ID": "order-7.a_b"},
     )
     assert response.headers["x-request-id"] == "order-7.a_b"
-    assert {line["request_id"] for line in lines(events, "pipeline complete")} == {"order-7.a_b"}
+    assert {line["request_id"] for line in lines(events, "stage")} == {"order-7.a_b"}
     [line] = lines(events, "request")
     key = client.headers["authorization"].removeprefix("Bearer ")
     assert (line["method"], line["route"], line["status"]) == ("POST", "/v1/predictions", 200)
