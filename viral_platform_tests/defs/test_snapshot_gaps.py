@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from viral_platform.defs.checks import snapshot_gaps
 from viral_platform.defs.resources import DatabaseResource
@@ -76,3 +76,9 @@ def test_a_crawl_that_is_missing_between_two_others_is_a_gap(
     found = result(judged)
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "4 of 6 videos" in (found.description or "")
+
+    with database.engine.begin() as connection:
+        connection.execute(update(tables.scraped_videos).values(is_simulated=True))
+    found = result(judged)
+    assert found.passed
+    assert (found.description or "").endswith("Not judged: the feed is simulated.")
